@@ -1,0 +1,199 @@
+"""AWS's answers become the core's types: field by field, tolerant of what AWS leaves out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from bulwark.core.cluster import (
+    DRAIN_ATTRIBUTE,
+    CapacityProvider,
+    ContainerInstance,
+    DrainMark,
+    Group,
+    GroupMember,
+    Host,
+    Market,
+    Resources,
+    Service,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CLUSTER_TAG = "bulwark:cluster"
+"""The tag that opts a group in; its value names the ECS cluster. Propagated to the group's instances."""
+
+GROUP_TAG = "aws:autoscaling:groupName"
+"""Set by EC2 Auto Scaling on each member, gone when the member is detached."""
+
+ECS_MANAGED_TAG = "AmazonECSManaged"
+"""Set by ECS on a group that a capacity provider uses."""
+
+FIRST_DYNAMIC_PORT = 32768
+"""Host ports from here up are taken as dynamic, and dynamic ports play no part in placement (Linux ephemeral range)."""
+
+ALL = 100
+"""Percent; what Auto Scaling takes as the On-Demand share where a policy does not say."""
+
+DRAIN_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def host(instance: Mapping[str, Any]) -> Host:
+    """One instance of DescribeInstances."""
+    tags = {t["Key"]: t["Value"] for t in instance.get("Tags", ())}
+    return Host(
+        id=instance["InstanceId"],
+        state=instance.get("State", {}).get("Name", "unknown"),
+        cluster=tags.get(CLUSTER_TAG) or None,
+        group=tags.get(GROUP_TAG) or None,
+        zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
+        instance_type=instance.get("InstanceType", ""),
+        market="spot" if instance.get("InstanceLifecycle") == "spot" else "on-demand",
+    )
+
+
+def resources(listed: Sequence[Mapping[str, Any]]) -> Resources:
+    """``registeredResources`` or ``remainingResources`` of a container instance."""
+    by_name = {r["name"]: r for r in listed}
+    return Resources(
+        cpu=by_name.get("CPU", {}).get("integerValue", 0),
+        memory=by_name.get("MEMORY", {}).get("integerValue", 0),
+        gpu=len(by_name.get("GPU", {}).get("stringSetValue", ())),
+        ports=_ports(by_name.get("PORTS", {})),
+        ports_udp=_ports(by_name.get("PORTS_UDP", {})),
+    )
+
+
+def _ports(resource: Mapping[str, Any]) -> frozenset[int]:
+    return frozenset(int(p) for p in resource.get("stringSetValue", ()))
+
+
+def container_instance(described: Mapping[str, Any]) -> ContainerInstance:
+    """One entry of DescribeContainerInstances."""
+    attributes = {a["name"]: a.get("value") for a in described.get("attributes", ())}
+    return ContainerInstance(
+        arn=described["containerInstanceArn"],
+        ec2_id=described.get("ec2InstanceId", ""),
+        status=described.get("status", ""),
+        agent_connected=bool(described.get("agentConnected", False)),
+        agent_version=described.get("versionInfo", {}).get("agentVersion"),
+        zone=attributes.get("ecs.availability-zone") or "",
+        instance_type=attributes.get("ecs.instance-type") or "",
+        attributes=attributes,
+        registered=resources(described.get("registeredResources", ())),
+        remaining=resources(described.get("remainingResources", ())),
+        running=described.get("runningTasksCount", 0),
+        pending=described.get("pendingTasksCount", 0),
+        capacity_provider=described.get("capacityProviderName"),
+        drain=read_mark(attributes.get(DRAIN_ATTRIBUTE)),
+    )
+
+
+def write_mark(mark: DrainMark) -> str:
+    """The value of ``bulwark.drain``: cause, since and deadline, parted by spaces.
+
+    An attribute's value holds letters, digits, some signs and inner spaces, but neither ``=`` nor ``,``; 128 at most
+    (ECS API reference, Attribute).
+    """
+    return f"{mark.cause} {mark.since.strftime(DRAIN_TIME)} {mark.deadline.strftime(DRAIN_TIME)}"
+
+
+def read_mark(value: str | None) -> DrainMark | None:
+    """What ``write_mark`` wrote; None for anything else."""
+    cause, *times = (value or "").split(" ")
+    try:
+        since, deadline = (datetime.strptime(t, DRAIN_TIME).replace(tzinfo=UTC) for t in times)
+    except ValueError:
+        return None
+    return DrainMark(cause, since, deadline)
+
+
+def task(described: Mapping[str, Any]) -> Task:
+    """One entry of DescribeTasks. Sizes come as text, at the task or, where it has none, summed over its containers."""
+    containers = described.get("containers", ())
+    cpu = _whole(described.get("cpu"), (c.get("cpu") for c in containers))
+    memory = _whole(described.get("memory"), (c.get("memoryReservation") or c.get("memory") for c in containers))
+    bindings = [b for c in containers for b in c.get("networkBindings", ()) if 0 < b.get("hostPort", 0) < FIRST_DYNAMIC_PORT]
+    return Task(
+        arn=described["taskArn"],
+        instance_arn=described.get("containerInstanceArn", ""),
+        group=described.get("group", ""),
+        cpu=cpu or 0,
+        memory=memory or 0,
+        gpu=sum(len(c.get("gpuIds", ())) for c in containers),
+        ports=frozenset(b["hostPort"] for b in bindings if b.get("protocol") != "udp"),
+        ports_udp=frozenset(b["hostPort"] for b in bindings if b.get("protocol") == "udp"),
+        desired_status=described.get("desiredStatus", "RUNNING"),
+        last_status=described.get("lastStatus", "RUNNING"),
+        known_size=memory is not None,
+        eni=any(a.get("type") == "ElasticNetworkInterface" for a in described.get("attachments", ())),
+        started_at=described.get("startedAt"),
+    )
+
+
+def _whole(own: str | None, parts: Any) -> int | None:
+    """The task's own figure, or the sum of its containers'; None where neither is known."""
+    if own and own.isdigit():
+        return int(own)
+    figures = [int(p) for p in parts if p is not None and str(p).isdigit()]
+    return sum(figures) if figures else None
+
+
+def service(described: Mapping[str, Any]) -> Service:
+    """One entry of DescribeServices. ECS's defaults: 100/200, and 0/100 for a daemon service."""
+    daemon = described.get("schedulingStrategy") == "DAEMON"
+    bounds = described.get("deploymentConfiguration", {})
+    return Service(
+        name=described["serviceName"],
+        desired=described.get("desiredCount", 0),
+        running=described.get("runningCount", 0),
+        pending=described.get("pendingCount", 0),
+        daemon=daemon,
+        min_healthy_percent=bounds.get("minimumHealthyPercent", 0 if daemon else 100),
+        max_percent=bounds.get("maximumPercent", 100 if daemon else 200),
+        constrained=bool(described.get("placementConstraints")),
+    )
+
+
+def group(described: Mapping[str, Any]) -> Group:
+    """One entry of DescribeAutoScalingGroups."""
+    tags = {t["Key"]: t.get("Value", "") for t in described.get("Tags", ())}
+    return Group(
+        name=described["AutoScalingGroupName"],
+        min=described["MinSize"],
+        desired=described["DesiredCapacity"],
+        max=described["MaxSize"],
+        cluster=tags.get(CLUSTER_TAG) or None,
+        members=tuple(
+            GroupMember(m["InstanceId"], m["LifecycleState"], m.get("AvailabilityZone", ""), m.get("HealthStatus") != "Unhealthy")
+            for m in described.get("Instances", ())
+        ),
+        suspended=frozenset(p["ProcessName"] for p in described.get("SuspendedProcesses", ())),
+        market=_market(described),
+        ecs_managed=ECS_MANAGED_TAG in tags,
+    )
+
+
+def _market(described: Mapping[str, Any]) -> Market:
+    """A group's market as its mixed-instances policy states it; a plain launch template does not say."""
+    distribution = described.get("MixedInstancesPolicy", {}).get("InstancesDistribution")
+    if distribution is None:
+        return "unknown"
+    share = distribution.get("OnDemandPercentageAboveBaseCapacity", ALL)
+    base = distribution.get("OnDemandBaseCapacity", 0)
+    if share >= ALL:
+        return "on-demand"
+    return "spot" if share == 0 and base == 0 else "mixed"
+
+
+def capacity_provider(described: Mapping[str, Any]) -> CapacityProvider:
+    """One entry of DescribeCapacityProviders. The group comes as an ARN that ends in its name."""
+    provider = described.get("autoScalingGroupProvider", {})
+    return CapacityProvider(
+        name=described["name"],
+        group=provider.get("autoScalingGroupArn", "").rpartition("/")[2] or None,
+        managed_scaling=provider.get("managedScaling", {}).get("status") == "ENABLED",
+        managed_draining=provider.get("managedDraining") == "ENABLED",
+    )

@@ -1,0 +1,244 @@
+"""What template.yaml promises beyond being valid: encrypted, bounded in time, nothing lost unseen, and as little power as possible."""
+
+import re
+from typing import Any
+
+import pytest
+from policy_sentry.querying.actions import get_action_data
+
+from tests.template.iam import Statement, arn_like, like, statements
+from tests.template.translated import Stack
+from workbench.template import PSEUDO_PARAMETERS
+
+REGION, ACCOUNT_ID = PSEUDO_PARAMETERS["AWS::Region"], PSEUDO_PARAMETERS["AWS::AccountId"]
+ROLES = ("DrainingRole",)
+GLOBAL_KEYS = ("aws:RequestedRegion",)
+"""Condition keys that every request has."""
+
+OWN = ("logs:", "sqs:", "dynamodb:", "ssm:")
+"""Services of which a function touches only what belongs to the stack."""
+
+WRITES = ("Write", "Permissions management", "Tagging")
+"""Access levels that change something."""
+
+
+@pytest.fixture(scope="module")
+def observing() -> Stack:
+    """The stack as it is deployed by default."""
+    return Stack()
+
+
+@pytest.fixture(scope="module")
+def acting() -> Stack:
+    """The stack with Mode=act."""
+    return Stack({"Mode": "act"})
+
+
+def fits(resource: str, arn_format: str) -> bool:
+    """Whether a statement's resource is of the type that policy-sentry's ARN format describes: narrower than the type, or all of it."""
+    if arn_format == "*":
+        return resource == "*"
+    own = {"${Partition}": "aws", "${Region}": REGION, "${Account}": ACCOUNT_ID}
+    anything = re.sub(r"\$\{\w+\}", lambda found: own.get(found[0], "*"), arn_format)
+    kind = arn_format.rpartition("${Account}:")[2].partition("${")[0]
+    return f":{kind}" in resource and (like(resource, anything) or like(anything.replace("*", "any"), resource))
+
+
+def rows(action: str) -> list[dict[str, Any]]:
+    """What the service authorization reference says of ``action``, a row for each resource type. Empty if there is no such action."""
+    service, _, name = action.partition(":")
+    found = get_action_data(service, name)
+    return list(found[service]) if found else []
+
+
+def granted(stack: Stack) -> list[tuple[str, Statement]]:
+    """Every action that a role of the stack has, with the statement that gives it."""
+    return [(action, s) for role in ROLES for s in statements(stack, role) for action in s.actions]
+
+
+def test_every_role_is_looked_at(acting: Stack) -> None:
+    """A new function's role must be named here, or nobody would check it."""
+    assert set(acting.resources("AWS::IAM::Role")) == set(ROLES)
+
+
+def test_queues_and_table_are_encrypted(observing: Stack) -> None:
+    """What rests in the stack is encrypted."""
+    assert all(q["SqsManagedSseEnabled"] is True for q in observing.resources("AWS::SQS::Queue").values())
+    assert all(t["SSESpecification"] == {"SSEEnabled": True} for t in observing.resources("AWS::DynamoDB::Table").values())
+
+
+def test_queues_speak_tls_only(observing: Stack) -> None:
+    """Each queue has a policy that denies what does not come over TLS."""
+    policies = observing.resources("AWS::SQS::QueuePolicy").values()
+    covered = {
+        queue
+        for p in policies
+        for queue in p["Queues"]
+        for s in p["PolicyDocument"]["Statement"]
+        if s["Effect"] == "Deny" and s["Condition"] == {"Bool": {"aws:SecureTransport": "false"}} and s["Principal"] == "*"
+    }
+    assert covered == set(observing.resources("AWS::SQS::Queue"))
+
+
+def test_only_the_rule_may_send(observing: Stack) -> None:
+    """Whoever could send to a queue could make the function drain; only the stack's own rule can."""
+    rule = observing.arn("SpotInterruptionRule")
+    for policy in observing.resources("AWS::SQS::QueuePolicy").values():
+        (allow,) = (s for s in policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow")
+        assert allow["Principal"] == {"Service": "events.amazonaws.com"}
+        assert allow["Condition"] == {"ArnEquals": {"aws:SourceArn": rule}}
+
+
+def test_nothing_is_lost_unseen(observing: Stack) -> None:
+    """Rule and queue both end in the dead-letter queue, which keeps for 14 days and has an alarm that somebody hears."""
+    dead = observing.arn("DrainingDeadLetterQueue")
+    queues = observing.resources("AWS::SQS::Queue")
+    (target,) = observing.resources("AWS::Events::Rule")["SpotInterruptionRule"]["Targets"]
+    assert target["DeadLetterConfig"] == {"Arn": dead}
+    assert queues["DrainingQueue"]["RedrivePolicy"] == {"deadLetterTargetArn": dead, "maxReceiveCount": 3}
+    assert queues["DrainingDeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 86_400
+    alarms = observing.resources("AWS::CloudWatch::Alarm")
+    watched = {(a["MetricName"], d["Value"]) for a in alarms.values() for d in a["Dimensions"]}
+    assert {
+        ("ApproximateNumberOfMessagesVisible", "QueueName"),
+        ("Errors", "DrainingFunction"),
+        ("ApproximateAgeOfOldestMessage", "QueueName"),
+    } <= {(metric, "QueueName" if "Queue" in str(value) else value) for metric, value in watched}
+    assert all(a["AlarmActions"] == [observing.arn("Notifications")] for a in alarms.values())
+
+
+def test_a_failed_warning_comes_again_in_time(observing: Stack) -> None:
+    """No message is taken twice at once, and one that failed has a second and a third try within its two minutes."""
+    queue = observing.resources("AWS::SQS::Queue")["DrainingQueue"]
+    function = observing.resources("AWS::Lambda::Function")["DrainingFunction"]
+    (mapping,) = observing.resources("AWS::Lambda::EventSourceMapping").values()
+    assert queue["VisibilityTimeout"] >= function["Timeout"] + mapping["MaximumBatchingWindowInSeconds"]
+    assert 2 * queue["VisibilityTimeout"] < 120
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    (target,) = observing.resources("AWS::Events::Rule")["SpotInterruptionRule"]["Targets"]
+    assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= 120
+
+
+def test_no_more_run_at_once_than_share_the_request_rates(observing: Stack) -> None:
+    """The pace of a function's calls is computed for as many as Lambda may start."""
+    from bulwark.shell.pace import SHARERS
+
+    (mapping,) = observing.resources("AWS::Lambda::EventSourceMapping").values()
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": SHARERS}
+
+
+def test_functions_run_on_arm64_and_python_3_13(observing: Stack) -> None:
+    """Functions and layer are for the same machine, the one the layer is built for."""
+    for function in observing.resources("AWS::Lambda::Function").values():
+        assert (function["Architectures"], function["Runtime"]) == (["arm64"], "python3.13")
+        assert len(function["Layers"]) == 1
+    (layer,) = observing.resources("AWS::Lambda::LayerVersion").values()
+    assert (layer["CompatibleArchitectures"], layer["CompatibleRuntimes"]) == (["arm64"], ["python3.13"])
+
+
+def test_logs_end(observing: Stack) -> None:
+    """Every function logs to a group of the stack, and every group forgets."""
+    groups = observing.resources("AWS::Logs::LogGroup")
+    assert all(g["RetentionInDays"] == 30 for g in groups.values())
+    names = {g["LogGroupName"] for g in groups.values()}
+    assert {f["LoggingConfig"]["LogGroup"] for f in observing.resources("AWS::Lambda::Function").values()} == names
+    assert Stack({"LogRetentionDays": "7"}).resources("AWS::Logs::LogGroup")["DrainingLogGroup"]["RetentionInDays"] == "7"
+
+
+def test_the_function_is_told_what_it_needs(acting: Stack) -> None:
+    """The environment holds what settings.py reads, and the mode is the stack's."""
+    from bulwark.shell.settings import Settings
+
+    variables = acting.resources("AWS::Lambda::Function")["DrainingFunction"]["Environment"]["Variables"]
+    assert Settings.from_env(variables) == Settings(mode="act", table=acting.name("Table"), parameters="/bulwark")
+    assert (variables["POWERTOOLS_SERVICE_NAME"], variables["POWERTOOLS_METRICS_NAMESPACE"]) == ("draining", "Bulwark")
+
+
+def test_observe_is_the_default(observing: Stack) -> None:
+    """Whoever deploys without a word gets a stack that writes nothing."""
+    assert observing.resources("AWS::Lambda::Function")["DrainingFunction"]["Environment"]["Variables"]["BULWARK_MODE"] == "observe"
+
+
+def test_observe_mode_is_enforced_by_iam(observing: Stack, acting: Stack) -> None:
+    """In observe mode no action that changes a cluster or a group is granted; in act mode exactly those of the plan are."""
+
+    def writes(stack: Stack) -> set[str]:
+        return {a for a, _ in granted(stack) if not a.startswith(OWN) and any(r["access_level"] in WRITES for r in rows(a))}
+
+    assert writes(observing) == set()
+    assert writes(acting) == {"ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "autoscaling:DetachInstances"}
+
+
+def test_nobody_is_written_to_who_has_not_opted_in(acting: Stack) -> None:
+    """A write to a group demands the tag, a write to a container instance a cluster of the pattern."""
+    by_action = dict(granted(acting))
+    assert by_action["autoscaling:DetachInstances"].conditions == {"StringLike": {"aws:ResourceTag/bulwark:cluster": ("*",)}}
+    narrow = dict(granted(Stack({"Mode": "act", "ClusterPattern": "orders-*", "RequireInstanceTag": "yes"})))
+    for action in ("ecs:UpdateContainerInstancesState", "ecs:PutAttributes"):
+        assert narrow[action].conditions == {
+            "ArnLike": {"ecs:cluster": ("arn:aws:ecs:us-east-1:123456789012:cluster/orders-*",)},
+            "StringLike": {"aws:ResourceTag/bulwark:cluster": ("orders-*",)},
+        }
+    assert narrow["autoscaling:DetachInstances"].conditions == {"StringLike": {"aws:ResourceTag/bulwark:cluster": ("orders-*",)}}
+
+
+def test_every_granted_action_exists(acting: Stack) -> None:
+    """A misspelt action grants nothing, and CloudFormation does not mind."""
+    assert [action for action, _ in granted(acting) if not rows(action)] == []
+    assert rows("ecs:UpdateContainerInstanceState") == []
+
+
+def test_resources_are_as_narrow_as_iam_can(acting: Stack) -> None:
+    """``*`` only where IAM knows no resource for the action; else each action has a resource that fits it, and each resource an action."""
+    for action, statement in granted(acting):
+        formats = [r["resource_arn_format"] for r in rows(action) if r["resource_arn_format"] != "*"]
+        if not formats:
+            assert statement.resources == ("*",), action
+            continue
+        assert "*" not in statement.resources, action
+        assert any(fits(resource, f) for resource in statement.resources for f in formats), (action, statement.resources, formats)
+    for statement in {s.sid: s for _, s in granted(acting)}.values():
+        formats = [r["resource_arn_format"] for action in statement.actions for r in rows(action)]
+        assert all(any(fits(resource, f) for f in formats) for resource in statement.resources), statement.sid
+
+
+def test_the_wrong_kind_of_resource_does_not_fit() -> None:
+    """The comparison above tells a cluster from a container instance, and takes a wildcard for what it covers."""
+    (instance,) = (r["resource_arn_format"] for r in rows("ecs:PutAttributes") if r["resource_arn_format"] != "*")
+    here = f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}"
+    assert fits(f"{here}:container-instance/*", instance)
+    assert fits(f"{here}:container-instance/orders/*", instance)
+    assert not fits(f"{here}:cluster/*", instance)
+    assert not fits(f"{here}:container-instance", instance)
+    assert not fits(f"{here}:*", instance)
+
+
+def test_resources_are_of_this_account(acting: Stack) -> None:
+    """No statement reaches into another account or Region."""
+    here = f"arn:aws:*:{REGION}:{ACCOUNT_ID}:*"
+    assert [s.sid for _, s in granted(acting) if s.resources != ("*",) and not all(arn_like(r, here) for r in s.resources)] == []
+
+
+def test_conditions_are_of_keys_the_actions_know(acting: Stack) -> None:
+    """A condition on a key that an action does not send denies it for ever."""
+    for action, statement in granted(acting):
+        known = {key.partition("${")[0] for row in rows(action) for key in row["condition_keys"]}
+        for keys in statement.conditions.values():
+            for key in keys:
+                assert key in GLOBAL_KEYS or any(key == k or (k.endswith("/") and key.startswith(k)) for k in known), (action, key)
+
+
+def test_an_address_subscribes(observing: Stack) -> None:
+    """Without an address there is no subscription; with one, alarms go there."""
+    assert observing.resources("AWS::SNS::Subscription") == {}
+    (subscription,) = Stack({"NotificationAddress": "ops@example.com"}).resources("AWS::SNS::Subscription").values()
+    assert subscription == {"TopicArn": observing.arn("Notifications"), "Protocol": "email", "Endpoint": "ops@example.com"}
+
+
+def test_names_do_not_collide(acting: Stack) -> None:
+    """Nothing but the log group has a fixed name, and that holds the stack's: a second stack could stand beside this one."""
+    named = {"QueueName", "TableName", "RoleName", "TopicName", "AlarmName", "Name"}
+    fixed = {name for name, node in acting.resources().items() if named & set(node)}
+    fixed |= {name for name, node in acting.resources("AWS::Lambda::Function").items() if "FunctionName" in node}
+    assert fixed == set()
+    assert acting.resources("AWS::Logs::LogGroup")["DrainingLogGroup"]["LogGroupName"] == "/aws/lambda/bulwark-draining"

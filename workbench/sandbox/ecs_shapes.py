@@ -1,0 +1,42 @@
+"""What an instance type offers ECS: CPU units, MiB, GPUs and network interfaces for awsvpc tasks."""
+
+from dataclasses import dataclass
+from functools import cache
+from math import floor
+
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+OBSERVED_MEMORY = {
+    "t2.micro": 993, "t3.small": 1901, "t3.medium": 3828, "c4.large": 3767, "m4.large": 7985, "m5.large": 7680, "c4.4xlarge": 30158,
+    "g4dn.xlarge": 15731, "inf1.xlarge": 7667,
+}  # fmt: skip
+"""MiB that instances of the type were seen to register; it depends a little on AMI and kernel."""
+
+MEMORY_SHARE = 0.96
+"""Share of the nominal memory that the kernel shows, for a type never seen: those seen lie between 0.93 and 0.98."""
+
+RESERVED_PORTS = frozenset({22, 2375, 2376, 51678, 51679})
+"""Host ports taken on every Linux container instance (ECS developer guide, agent configuration)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """``enis``: how many awsvpc tasks the type can carry without trunking, which is its network interfaces less the primary one."""
+
+    cpu: int
+    memory: int
+    gpu: int
+    enis: int
+    architecture: str
+
+
+@cache
+def shape(instance_type: str) -> Shape:
+    """The shape of an EC2 instance type. Raises ValueError for one that EC2 does not know."""
+    if instance_type not in INSTANCE_TYPES:
+        raise ValueError(f"{instance_type} is no EC2 instance type")
+    data = INSTANCE_TYPES[instance_type]
+    memory = OBSERVED_MEMORY.get(instance_type, floor(data["MemoryInfo"]["SizeInMiB"] * MEMORY_SHARE))
+    gpus = sum(gpu["Count"] for gpu in data.get("GpuInfo", {}).get("Gpus", ()) if gpu.get("Manufacturer") == "NVIDIA")
+    architecture = "arm64" if "arm64" in data["ProcessorInfo"]["SupportedArchitectures"] else "x86_64"
+    return Shape(data["VCpuInfo"]["DefaultVCpus"] * 1024, memory, gpus, data["NetworkInfo"]["MaximumNetworkInterfaces"] - 1, architecture)

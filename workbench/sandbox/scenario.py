@@ -1,0 +1,193 @@
+"""A scenario: an AWS account written down in YAML. Every field but ``clusters`` and their ``groups`` has a default.
+
+CPU is in CPU units (1,024 = one vCPU), memory in MiB, delays in seconds.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from workbench.sandbox.scenario_checks import complete
+from workbench.sandbox.scenario_reader import ScenarioError, at_least, pattern, read_mapping, required
+
+__all__ = ["GroupSpec", "Scenario", "ScenarioError", "load_scenario", "read_scenario"]
+
+CURRENT_AGENT = "1.107.0"
+"""The ECS agent of the recommended AMI in November 2026, as the public AMI parameter names it."""
+
+LAUNCH_DELAY = 45
+"""Seconds from launch to registration with ECS: an ordinary boot of the ECS-optimized AMI takes half a minute to a minute and a half."""
+
+NAME = r"[A-Za-z0-9_-]{0,100}"
+"""What a name may hold: ECS's letters, digits, hyphens and underscores, and a length that every service takes."""
+
+
+def _name(default: str = "") -> str:
+    """A name; left out or empty, it is made from what it belongs to."""
+    name: str = pattern(NAME, default, "a name of letters, digits, - and _, at most 100 of them")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class HookSpec:
+    """A lifecycle hook. ``heartbeat`` in seconds, 30 to 7,200; ``default_result`` is what a time-out does (AWS's default: ABANDON)."""
+
+    name: str = _name()
+    transition: Literal["terminating", "launching"] = "terminating"
+    heartbeat: int = at_least(30, 3600, most=7200)
+    default_result: Literal["ABANDON", "CONTINUE"] = "ABANDON"
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityProviderSpec:
+    """The ECS capacity provider in front of a group, and what ECS manages through it."""
+
+    name: str = _name()
+    managed_scaling: bool = True
+    managed_draining: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """An Auto Scaling group. ``managed``: it carries the tag that opts it in. ``launch``: what becomes of launches from now on.
+
+    ``desired`` left out is 2 within the bounds, ``max`` left out three times ``desired``. ``lacks`` names attributes its agents do without.
+    """
+
+    name: str = _name()
+    instance_type: str = "m5.large"
+    market: Literal["spot", "on-demand"] = "spot"
+    min: int = at_least(0, 0)
+    desired: int | None = at_least(0, None)
+    max: int | None = at_least(0, None)
+    zones: tuple[str, ...] = ("us-east-1a", "us-east-1b", "us-east-1c")
+    managed: bool = True
+    launch: Literal["ok", "no-capacity", "never-registers"] = "ok"
+    launch_delay: int = at_least(0, LAUNCH_DELAY)
+    hooks: tuple[HookSpec, ...] = ()
+    suspended: frozenset[str] = frozenset()
+    capacity_provider: CapacityProviderSpec | None = None
+    agent: str = pattern(r"\d+\.\d+\.\d+", CURRENT_AGENT, "an agent version such as 1.107.0")
+    lacks: frozenset[str] = frozenset()
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Minimum, desired and maximum, what was left out filled in."""
+        desired = self.desired
+        if desired is None:
+            desired = max(2, self.min) if self.max is None else min(max(2, self.min), self.max)
+        return self.min, desired, max(3 * desired, 1) if self.max is None else self.max
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """What is special about one instance of a group: its id, or, in launch order, anything but its id."""
+
+    id: str | None = pattern(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})", None, "an instance id: i- and 17 hexadecimal digits")
+    group: str = ""
+    zone: str | None = None
+    agent: str | None = pattern(r"\d+\.\d+\.\d+", None, "an agent version such as 1.107.0")
+    connected: bool = True
+    status: Literal["ACTIVE", "DRAINING"] = "ACTIVE"
+    cpu: int | None = at_least(1, None)
+    memory: int | None = at_least(1, None)
+    gpu: int | None = at_least(0, None)
+    lacks: frozenset[str] = frozenset()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """An ECS service. ``min_healthy`` and ``max_percent`` left out are ECS's defaults: 100 and 200, or 0 and 100 for a daemon.
+
+    ``constraints``: ``distinctInstance`` or a cluster query language expression (memberOf).
+    """
+
+    name: str = _name()
+    desired: int = at_least(0, 1)
+    cpu: int = at_least(0, 256)
+    memory: int = at_least(4, 512)
+    gpu: int = at_least(0, 0)
+    host_ports: tuple[int, ...] = ()
+    network: Literal["bridge", "host", "awsvpc", "none"] = "bridge"
+    secrets: Literal["ssm", "secretsmanager"] | None = None
+    daemon: bool = False
+    min_healthy: int | None = at_least(0, None)
+    max_percent: int | None = at_least(0, None)
+    constraints: tuple[str, ...] = ()
+    protected: bool = False
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Minimum healthy and maximum percent, what was left out filled in."""
+        least, most = (0, 100) if self.daemon else (100, 200)
+        return least if self.min_healthy is None else self.min_healthy, most if self.max_percent is None else self.max_percent
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """A standalone task, on the instance whose fixed id ``on`` names, or where ECS places it."""
+
+    family: str = "task"
+    on: str | None = None
+    cpu: int = at_least(0, 256)
+    memory: int = at_least(4, 512)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """An ECS cluster and what is on it. ``policy`` is put to Parameter Store as it is, unless it is empty."""
+
+    groups: tuple[GroupSpec, ...] = required()
+    name: str = _name("default")
+    policy: Mapping[str, object] = field(default_factory=dict)
+    instances: tuple[InstanceSpec, ...] = ()
+    services: tuple[ServiceSpec, ...] = ()
+    tasks: tuple[TaskSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A whole account, at the moment ``start`` (UTC) at which the work of its clusters is running."""
+
+    clusters: tuple[ClusterSpec, ...] = required()
+    start: datetime = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML whose truth values are ``true`` and ``false`` only, as in YAML 1.2: a task's field ``on`` is a name, not a truth."""
+
+
+_Yaml.yaml_implicit_resolvers = {
+    first: [(tag, expression) for tag, expression in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
+
+
+def read_scenario(data: object, source: str) -> Scenario:
+    """The scenario in ``data``, as YAML gives it; ``source`` names it in errors. ScenarioError: one line."""
+    try:
+        return complete(read_mapping(Scenario, data, ""))
+    except ScenarioError as error:
+        raise ScenarioError(f"{source}: {error}") from None
+
+
+def load_scenario(path: str | Path) -> Scenario:
+    """The scenario in the YAML file ``path``. ScenarioError names file, field and fix in one line."""
+    try:
+        data = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Yaml)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise ScenarioError(
+            f"{path}: cannot be read ({error.strerror}); name a scenario file, such as those in workbench/scenarios"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise ScenarioError(f"{path}: is not YAML ({' '.join(str(error).split())[:160]}); correct it there") from None
+    if data is None:
+        raise ScenarioError(f"{path}: is empty; it needs at least `clusters:` with one cluster and its `groups:`")
+    return read_scenario(data, str(path))
