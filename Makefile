@@ -57,7 +57,7 @@ build: $(READY) $(SAM_READY) ## what `sam deploy` uploads, in .aws-sam/build
 
 check: lint template build test ## everything CI runs
 
-bench: $(READY) ## calls, storm and cold start, measured: a table
+bench: $(READY) ## calls, storm, time to safety, cold start, measured: a table
 	@$(BIN)/python -m workbench.bench
 
 lock: $(READY) ## pin and hash the newest versions of everything

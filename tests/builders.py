@@ -15,11 +15,20 @@ from bulwark.core.cluster import (
     Service,
     Task,
 )
-from bulwark.core.signals import InterruptionAction, SpotInterruption
+from bulwark.core.signals import (
+    ChangeKind,
+    InstanceState,
+    InterruptionAction,
+    RebalanceRecommendation,
+    ScheduledChange,
+    SpotInterruption,
+    TerminateHook,
+)
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SPOT = "i-0aaa0000000000001"
 OTHER = "i-0bbb0000000000002"
+TOKEN = "87654321-4321-4321-4321-210987654321"
 CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012"
 
 
@@ -77,14 +86,40 @@ def a_provider(*, scaling: bool = True, draining: bool = True) -> CapacityProvid
     return CapacityProvider("spot-provider", "orders-spot", scaling, draining)
 
 
-def a_mark(cause: str = "spot-interruption") -> DrainMark:
+def a_mark(cause: str = "spot-interruption", *, minutes: float = 2, hook: str | None = None, since: datetime = NOW) -> DrainMark:
     """The mark of a drain that began now and has two minutes."""
-    return DrainMark(cause, NOW, NOW + timedelta(seconds=120))
+    return DrainMark(cause, since, NOW + timedelta(minutes=minutes), hook)
+
+
+def a_draining(ec2_id: str = SPOT, mark: DrainMark | None = None, **changes: object) -> ContainerInstance:
+    """An empty instance that Bulwark drains, for its terminate hook unless ``mark`` says otherwise."""
+    values: dict[str, object] = {"status": "DRAINING", "running": 0, "drain": mark or a_mark("terminate-hook", minutes=60, hook=TOKEN)}
+    return an_instance(ec2_id, **(values | changes))  # type: ignore[arg-type]
 
 
 def a_warning(instance_id: str = SPOT, *, at: datetime = NOW, action: InterruptionAction = "terminate") -> SpotInterruption:
     """A Spot interruption warning for the Spot Instance, now."""
     return SpotInterruption(instance_id, at, action)
+
+
+def a_hook_notice(instance_id: str = SPOT, *, token: str | None = TOKEN, group: str = "orders-spot") -> TerminateHook:
+    """Bulwark's terminate hook holds the instance, as of now."""
+    return TerminateHook(instance_id, group, NOW, token)
+
+
+def a_change(instance_id: str = SPOT, *, kind: ChangeKind = "retirement", days: float = 14) -> ScheduledChange:
+    """EC2 will retire the instance's host in two weeks."""
+    return ScheduledChange(instance_id, kind, NOW + timedelta(days=days))
+
+
+def a_recommendation(instance_id: str = SPOT) -> RebalanceRecommendation:
+    """EC2 recommends to move the instance's work."""
+    return RebalanceRecommendation(instance_id, NOW)
+
+
+def a_state(state: str, instance_id: str = SPOT) -> InstanceState:
+    """EC2 says that the instance is in ``state``."""
+    return InstanceState(instance_id, state, NOW)
 
 
 def a_cluster(*instances: ContainerInstance, hosts: Iterable[Host] | None = None, **changes: object) -> Cluster:

@@ -42,7 +42,10 @@ def a_raw_instance(ec2_id: str = SPOT, **changes: Any) -> dict[str, Any]:
 
 @dataclass
 class FakeEcs:
-    """One cluster, ``orders``. ``fail[operation]`` is raised by that operation's next calls, one each."""
+    """One cluster, ``orders``. ``fail[operation]`` is raised by that operation's next calls, one each.
+
+    ``tells`` False: UpdateContainerInstancesState does not answer how the instances are now.
+    """
 
     instances: list[dict[str, Any]] = field(default_factory=lambda: [a_raw_instance()])
     tasks: list[dict[str, Any]] = field(default_factory=list)
@@ -53,6 +56,7 @@ class FakeEcs:
     spoiled: set[str] = field(default_factory=set)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     page: int = 100
+    tells: bool = True
     exceptions = SimpleNamespace(ClusterNotFoundException=ClusterNotFoundError)
 
     def counted(self) -> Counter[str]:
@@ -108,7 +112,8 @@ class FakeEcs:
             if instance["containerInstanceArn"] in asked and instance["containerInstanceArn"] not in failed:
                 instance["status"] = params["status"]
         found = [f for f in self.failures.get("update_container_instances_state", []) if f["arn"] in asked]
-        return {"containerInstances": [], "failures": found}
+        changed = [i for i in self.instances if i["containerInstanceArn"] in asked and i["containerInstanceArn"] not in failed]
+        return {"containerInstances": changed if self.tells else [], "failures": found}
 
     def put_attributes(self, **params: Any) -> dict[str, Any]:
         """At most ten, each onto its own target."""
@@ -118,10 +123,17 @@ class FakeEcs:
             target["attributes"] = [*target["attributes"], {"name": attribute["name"], "value": attribute["value"]}]
         return {"attributes": params["attributes"]}
 
+    def list_services(self, **params: Any) -> dict[str, Any]:
+        """Daemon services only, as nothing asks for others."""
+        self._called("list_services", params)
+        return {"serviceArns": [f"arn/{s['serviceName']}" for s in self.services if s.get("schedulingStrategy") == "DAEMON"]}
+
     def list_tasks(self, **params: Any) -> dict[str, Any]:
-        """By container instance."""
+        """By container instance and desired status."""
         self._called("list_tasks", params)
-        arns = [t["taskArn"] for t in self.tasks if t["containerInstanceArn"] == params["containerInstance"]]
+        wanted = params.get("desiredStatus", "RUNNING")
+        there = [t for t in self.tasks if t["containerInstanceArn"] == params["containerInstance"]]
+        arns = [t["taskArn"] for t in there if t.get("desiredStatus", "RUNNING") == wanted]
         return self._paged("taskArns", arns, params.get("nextToken"), self.page)
 
     def describe_tasks(self, **params: Any) -> dict[str, Any]:
@@ -209,6 +221,31 @@ class FakeTable:
         self.items.append(params)
 
 
+class FakeCalls:
+    """A client that notes whatever is called. ``answers[operation]`` are given in turn, an exception raised; else an empty answer."""
+
+    def __init__(self, **answers: list[Any]) -> None:
+        self.answers = answers
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, operation: str) -> Any:
+        """The operation of that name."""
+
+        def call(**params: Any) -> Any:
+            self.calls.append((operation, params))
+            given = self.answers.get(operation)
+            answer = given.pop(0) if given else {}
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+    def names(self) -> list[str]:
+        """The operations called, in order."""
+        return [name for name, _ in self.calls]
+
+
 class FakeAws(Aws):
     """Stands for shell.aws.Aws: fakes by service, given or fresh; no session, no pace, and nothing is counted."""
 
@@ -220,11 +257,11 @@ class FakeAws(Aws):
 
     def __init__(
         self,
-        ecs: FakeEcs | None = None,
-        ec2: FakePages | None = None,
-        autoscaling: FakeAutoScaling | None = None,
+        ecs: FakeEcs | FakeCalls | None = None,
+        ec2: FakePages | FakeCalls | None = None,
+        autoscaling: FakeAutoScaling | FakeCalls | None = None,
         ssm: FakePages | None = None,
-        dynamodb: FakeTable | None = None,
+        dynamodb: FakeTable | FakeCalls | None = None,
     ) -> None:
         self.ecs = ecs or FakeEcs()
         self.ec2 = ec2 or FakePages()

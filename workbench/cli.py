@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from workbench.plan import Planned
     from workbench.replay import Mode, Replay
 
 # Everything else is imported when it is used: `bulwark --help` should not wait for moto.
@@ -96,6 +97,79 @@ def _run(files: list[tuple[str, Any]], scenario: Path | None, mode: "Mode", *, s
         progress("reaching the account" if aws else "building the account")
         with ambient(mode) if aws else embedded(scenario or DEFAULT_SCENARIO) as world:
             return replay_events(world, rules, files, mode=mode, settle=settle, keep_time=keep_time, progress=progress)
+
+
+@app.command()
+def plan(
+    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="The name of an ECS cluster for which a group opted in.")],
+    *,
+    scenario: Annotated[Path | None, typer.Option(help="The account to look at, YAML. Default: the one that is shipped.")] = None,
+    after: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="EVENT.json", help="Replay this event first, and act on it. Repeat the option for more, in order."),
+    ] = None,
+    settle: Annotated[float, typer.Option(help="Seconds of its own life that the embedded account gets after each event.")] = 60,
+    aws: Annotated[bool, typer.Option("--aws", help="Look at the account of the ambient AWS credentials. Read only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Show every drain in progress: what is left, what blocks it, what the next sweep would do and why. Nothing is written.
+
+    The account is one in memory unless --aws is given, and nothing drains there until --after has made something happen.
+    With --aws, set BULWARK_TABLE and BULWARK_MODE as the stack has them: without them what hangs on them is not known.
+
+    A cluster for which no group opted in is bad input: exit code 2. Exit code 1: something could not be read, or an event of
+    --after failed.
+    """
+    from workbench.events import InputError, read_event
+    from workbench.replay import check_settle
+    from workbench.sandbox import ScenarioError
+    from workbench.template import TemplateError
+    from workbench.view import ViewError
+
+    try:
+        check_settle(settle)
+        files = [(str(path), read_event(path)) for path in after or ()]
+        planned, failures = _plan(cluster, files, scenario, settle=settle, aws=aws)
+    except (InputError, ScenarioError, TemplateError) as error:
+        _end(str(error), 2)
+    except ViewError as error:
+        _end(str(error), 1)
+    for failure in failures:
+        typer.echo(failure, err=True)
+    if as_json:
+        typer.echo(json.dumps(planned.document(), indent=2))
+    else:
+        from rich.console import Console
+
+        from workbench.present_plan import present_plan
+
+        present_plan(Console(), planned)
+    raise typer.Exit(1 if failures else planned.exit_code)
+
+
+def _plan(cluster: str, after: list[tuple[str, Any]], scenario: Path | None, *, settle: float, aws: bool) -> "tuple[Planned, list[str]]":
+    """Look at the account that was asked for, the events ``after`` replayed first. Also a line for each of those that failed."""
+    from workbench.events import InputError
+    from workbench.plan import plan as plan_drains
+    from workbench.replay import replay as replay_events
+    from workbench.template import load_rules
+    from workbench.worlds import DEFAULT_SCENARIO, ambient, embedded
+
+    for option, given in (("--scenario", scenario is not None), ("--after", bool(after))):
+        if aws and given:
+            raise InputError(f"{option}: of no use with --aws: leave out one of them")
+    failures: list[str] = []
+    with _progress() as progress:
+        progress("reaching the account" if aws else "building the account")
+        with ambient("observe") if aws else embedded(scenario or DEFAULT_SCENARIO) as world:
+            if after:
+                run = replay_events(world, load_rules(), after, mode="act", settle=settle, progress=progress)
+                for event in run.events:
+                    if event.problem:
+                        raise InputError(event.problem)
+                failures = [f"{e.file}: {e.error or 'an action failed'}" for e in run.events if e.failed]
+            progress(f"looking at cluster {cluster}")
+            return plan_drains(world, cluster, None if aws else "act"), failures
 
 
 @contextmanager

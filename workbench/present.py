@@ -38,11 +38,11 @@ def _event(number: int, event: Replayed, mode: Mode) -> RenderableType:
         parts.append(Text("no rule matches: nothing woke", style="dim"))
     for rule in event.rules:
         way = f"through {rule.queue}" if rule.queue else "directly"
-        parts.append(_labelled("woke", Text.assemble((rule.function.stem, "bold cyan"), f"  by rule {rule.name}, {way}")))
+        parts.append(labelled("woke", Text.assemble((rule.function.stem, "bold cyan"), f"  by rule {rule.name}, {way}")))
     for decision in event.decisions:
         parts.extend(_decision(decision))
     if event.error:
-        parts.append(_labelled("error", Text(event.error, style="bold red")))
+        parts.append(labelled("error", Text(event.error, style="bold red")))
     title = Text.assemble((f" {number}. ", "dim"), (event.detail_type, "bold"), (f"  {event.file} ", "dim"))
     colour = "red" if event.failed or event.problem else "cyan"
     subtitle = Text(" observe: nothing was written ", style="yellow") if mode == "observe" else None
@@ -51,7 +51,7 @@ def _event(number: int, event: Replayed, mode: Mode) -> RenderableType:
 
 def _decision(decision: Row) -> Iterator[RenderableType]:
     """One decision, a line for each thing decided, found, done and called."""
-    yield _labelled("saw", Text(f"cluster {decision['cluster']}" if decision["cluster"] else "no cluster that opted in"))
+    yield labelled("saw", Text(f"cluster {decision['cluster']}" if decision["cluster"] else "no cluster that opted in"))
     outcomes = list(decision["outcomes"])
     for action in decision["actions"]:
         same = (o for o in outcomes if (o["kind"], o["target"]) == (action["kind"], action["target"]))
@@ -61,19 +61,19 @@ def _decision(decision: Row) -> Iterator[RenderableType]:
             outcomes.remove(outcome)
             line.append(f"  {outcome['status']}", style=STATUS_STYLE.get(outcome["status"], ""))
             line.append(f" ({outcome['error']})" if outcome["error"] else "", style="red" if outcome["status"] == "failed" else "dim")
-        yield _labelled("decided", Group(line, Text(action["reason"], style="dim")))
+        yield labelled("decided", Group(line, Text(action["reason"], style="dim")))
     if not decision["actions"]:
-        yield _labelled("decided", Text("no action", style="dim"))
+        yield labelled("decided", Text("no action", style="dim"))
     for finding in decision["findings"]:
         subject = Text.assemble((finding["code"], "magenta"), " ", (finding["subject"], "cyan"))
-        yield _labelled("found", Group(subject, Text(finding["message"], style="dim")))
+        yield labelled("found", Group(subject, Text(finding["message"], style="dim")))
     calls = decision["calls"]
     total = sum(calls.values())
     listed = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in calls.items())
-    yield _labelled("called", Text.assemble(f"{total} AWS call{'' if total == 1 else 's'}: ", (listed, "dim")))
+    yield labelled("called", Text.assemble(f"{total} AWS call{'' if total == 1 else 's'}: ", (listed, "dim")))
 
 
-def _labelled(label: str, what: RenderableType) -> Table:
+def labelled(label: str, what: RenderableType) -> Table:
     """A label in a narrow column of its own, and what it is about beside it."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(width=8, style="bold")
@@ -90,7 +90,7 @@ def _cluster(name: str, before: View | None, after: View) -> RenderableType:
     return Panel(body, title=Text(f" cluster {name} ", "bold"), title_align="left", border_style="blue")
 
 
-def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """A plain table with its headings; those in ``right`` hold numbers."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for number, column in enumerate(columns):
@@ -101,7 +101,7 @@ def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 def _instances(before: list[Row], after: list[Row]) -> Table:
     """A row for each container instance there was or is: what it was, and what it is."""
-    table = _table("instance", "zone", "agent", "before", "after")
+    table = plain_table("instance", "zone", "agent", "before", "after")
     old, new = ({(row["id"], n): row for n, row in _numbered(rows)} for rows in (before, after))
     for key in sorted(old.keys() | new.keys(), key=lambda k: (k not in old, k)):
         row = new.get(key) or old[key]
@@ -132,7 +132,7 @@ def _state(row: Row | None) -> Text:
 
 def _groups(before: View, after: View) -> Table:
     """A row for each group: its bounds, and how many of its instances are ACTIVE in the cluster."""
-    table = _table("group", "min", "desired", "max", "active before", "active after", right=("min", "desired", "max"))
+    table = plain_table("group", "min", "desired", "max", "active before", "active after", right=("min", "desired", "max"))
     for group in after["groups"]:
         was, now = (
             sum(row["group"] == group["name"] and row["status"] == "ACTIVE" for row in view["instances"]) for view in (before, after)
@@ -145,7 +145,7 @@ def _groups(before: View, after: View) -> Table:
 
 def _services(before: list[Row], after: list[Row]) -> Table:
     """A row for each service: what it wants, and what it had and has."""
-    table = _table("service", "desired", "running before", "running after", right=("desired",))
+    table = plain_table("service", "desired", "running before", "running after", right=("desired",))
     old = {row["name"]: row for row in before}
     for row in after:
         table.add_row(row["name"], str(row["desired"]), _running(old.get(row["name"])), _running(row))

@@ -34,6 +34,10 @@ class World(Protocol):
         """Variables that functions get here whatever the template says: ``BULWARK_TABLE`` and the like."""
         ...
 
+    def happen(self, event: Mapping[str, Any]) -> None:
+        """Make true what the event says has happened; where it has happened anyway, do nothing. Never raises."""
+        ...
+
     def settle(self, seconds: float) -> None:
         """Let the account live for so many seconds of its own time; where time passes by itself, do nothing."""
         ...
@@ -111,6 +115,8 @@ def replay(
 ) -> Replay:
     """Wake functions with the events, ``settle`` seconds of the account's life after each. ``progress`` hears what is going on.
 
+    What an event says has happened is made true of the account before the functions look at it.
+
     An event's time becomes the account's now, as if it had just been sent, unless ``keep_time``.
     """
     handlers = Handlers({**world.environment, "BULWARK_MODE": mode})
@@ -118,7 +124,9 @@ def replay(
     replayed: list[Replayed] = []
     for file, event in events:
         progress(f"{event['detail-type']} wakes its functions")
-        replayed.append(_wake(handlers, rules, file, event if keep_time else _sent_now(event, world.now), world.now))
+        sent = event if keep_time else _sent_now(event, world.now)
+        world.happen(sent)
+        replayed.append(_wake(handlers, rules, file, sent, world.now))
         progress(f"the account lives for {settle:g} s")
         world.settle(settle)
     progress("looking at the account")

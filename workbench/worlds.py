@@ -42,6 +42,10 @@ class Embedded:
         now: datetime = self._account.now
         return now
 
+    def happen(self, event: Mapping[str, Any]) -> None:
+        """What EC2 and Auto Scaling did, according to the event, they have done here."""
+        self._account.happen(event)
+
     def settle(self, seconds: float) -> None:
         """Let launches register and the scheduler place and move tasks for so many seconds."""
         if seconds:
@@ -66,6 +70,9 @@ class Ambient:
     def now(self) -> datetime:
         """The time."""
         return datetime.now(UTC)
+
+    def happen(self, event: Mapping[str, Any]) -> None:
+        """Nothing: what happens to a real account happens there."""
 
     def settle(self, seconds: float) -> None:
         """Nothing: a command does not wait for a real account to change."""

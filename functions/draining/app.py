@@ -1,4 +1,4 @@
-"""Moves work off instances that are about to leave. Woken by Spot interruption warnings, in batches from SQS."""
+"""Moves work off instances that leave, whatever the reason. Woken through SQS, in batches, by every event that says that one does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 
 from bulwark.shell.aws import Aws
-from bulwark.shell.draining import drain
+from bulwark.shell.draining import SWEEP, drain, subject_of
 from bulwark.shell.ledger import Ledger
 from bulwark.shell.parse import parse_batch
 from bulwark.shell.policy_book import PolicyBook
@@ -22,20 +22,25 @@ aws = Aws()
 policies = PolicyBook(aws.ssm, settings.parameters, settings.mode)
 policies.refresh()
 aws.take_calls()
-reporter = Reporter(Logger(), Metrics(), Ledger(aws, settings.table))
+ledger = Ledger(aws, settings.table)
+reporter = Reporter(Logger(), Metrics(), ledger)
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """One delivery from SQS; returns the records to be retried, which land in the dead-letter queue in the end."""
     now = datetime.now(UTC)
-    batch = parse_batch(event["Records"])
+    batch = parse_batch(event["Records"], settings.region)
     for message_id, error in batch.errors.items():
         reporter.bad_event(message_id, error)
-    unfinished: set[str] = set()
-    if batch.signals:
-        for decision in drain(aws, policies, list(batch.signals.values()), now, lambda: context.get_remaining_time_in_millis() / 1000):
-            reporter.decision(decision, now, context.aws_request_id)
+    signals = [signal for found in batch.signals.values() for signal in found]
+    unfinished: set[str | None] = set()
+    if signals:
+        owner, left = context.aws_request_id, lambda: context.get_remaining_time_in_millis() / 1000
+        for decision in drain(aws, policies, signals, now, left, ledger=ledger, owner=owner):
+            reporter.decision(decision, now, owner)
             unfinished |= decision.unfinished
-    retry = sorted(set(batch.errors) | {m for m, s in batch.signals.items() if s.instance_id in unfinished})
-    reporter.close(records=len(event["Records"]), retried=len(retry))
+    # A sweep is not handed back: the next one, within the minute, is its second try.
+    again = {m for m, found in batch.signals.items() if any(subject_of(s) in unfinished - {SWEEP} for s in found)}
+    retry = sorted(set(batch.errors) | again)
+    reporter.close(records=len(event["Records"]), retried=len(retry), unswept=SWEEP in unfinished)
     return {"batchItemFailures": [{"itemIdentifier": m} for m in retry]}

@@ -2,30 +2,38 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulwark.core.cluster import GroupMember
+from bulwark.core.cluster import GroupMember, Hook
 from bulwark.core.draining import (
     decide_cordon,
     decide_foreign,
+    decide_lost_hooks,
     decide_replacement,
     explain_refusals,
     leaving_arns,
 )
-from bulwark.core.plan import DrainInstance, Outcome, Plan, ReplaceInstance
+from bulwark.core.plan import CompleteLifecycleAction, DrainInstance, Outcome, Plan, ReplaceInstance
 from bulwark.core.policies import DrainingPolicy, Policy
+from bulwark.core.signals import TerminateHook
 from tests.builders import (
     NOW,
     OTHER,
     SPOT,
+    TOKEN,
+    a_change,
     a_cluster,
+    a_draining,
     a_group,
+    a_hook_notice,
     a_host,
     a_mark,
     a_provider,
+    a_state,
     a_warning,
     an_instance,
     instance_arn,
@@ -282,3 +290,99 @@ def test_rule_4_nothing_is_planned_for_an_instance_that_did_not_opt_in(instances
     targets = {a.target for d in (decide_cordon, decide_replacement) for a in d(cluster, warnings, DEFAULTS).actions}
 
     assert targets <= {h.id for h in cluster.hosts}
+
+
+def test_a_hook_drains_its_instance_and_keeps_its_token() -> None:
+    """The mark comes first, with the token that lets the hook go on."""
+    (action,) = decide_cordon(a_cluster(), [a_hook_notice()], DEFAULTS).actions
+
+    assert isinstance(action, DrainInstance)
+    assert ("terminate-hook", TOKEN, True) == (action.mark.cause, action.mark.hook, action.mark_first)
+
+
+def test_T12_the_hook_of_an_instance_that_is_not_registered_goes_on_at_once() -> None:
+    """Hazard T12, T13: nothing to wait for, so our hook, in its group, by its token, is continued; no other ever is."""
+    plan = decide_cordon(a_cluster(an_instance(OTHER), hosts=[a_host()]), [a_hook_notice()], DEFAULTS)
+
+    reason = "it is not registered with ECS, so there is nothing to wait for"
+    assert (CompleteLifecycleAction(SPOT, "orders-spot", "bulwark-drain", TOKEN, reason),) == plan.actions
+
+
+def test_a_hook_adopts_what_its_agent_or_somebody_else_drains_already() -> None:
+    """T22: DRAINING without a mark, and our hook waits: marked, so that the hook goes on in the end."""
+    (action,) = decide_cordon(a_cluster(an_instance(status="DRAINING")), [a_hook_notice()], DEFAULTS).actions
+
+    assert isinstance(action, DrainInstance)
+    assert TOKEN == action.mark.hook
+
+
+def test_T1_the_same_hook_event_again_plans_nothing() -> None:
+    """Hazard T1: marked with this very token, the drain goes on."""
+    plan = decide_cordon(a_cluster(a_draining(running=1)), [a_hook_notice()], DEFAULTS)
+
+    assert ((), [("already-draining", SPOT)]) == (plan.actions, codes(plan))
+
+
+def test_a_hook_event_during_another_drain_adds_its_token() -> None:
+    """Being retired, and now ended by its group: the mark learns the token, so that the hook does not run out."""
+    cluster = a_cluster(a_draining(mark=a_mark("scheduled-retirement", minutes=600)))
+
+    (action,) = decide_cordon(cluster, [a_hook_notice()], DEFAULTS).actions
+
+    assert isinstance(action, DrainInstance)
+    assert ("scheduled-retirement", TOKEN) == (action.mark.cause, action.mark.hook)
+
+
+@pytest.mark.parametrize("providers", [(a_provider(),), ()])
+def test_managed_draining_is_stood_back_from_on_hooks(providers: tuple[object, ...]) -> None:
+    """Rule 4: ECS answers the group's hooks itself, or may: nothing is done, and that is said."""
+    cluster = a_cluster(an_instance(capacity_provider="spot-provider"), capacity_providers=providers)
+
+    plan = decide_cordon(cluster, [a_hook_notice()], DEFAULTS)
+
+    assert ((), [("hook-left-to-managed-draining", SPOT)]) == (plan.actions, codes(plan))
+    assert decide_cordon(cluster, [a_warning()], DEFAULTS).actions
+
+
+@pytest.mark.parametrize("kind", ["retirement", "stop", "maintenance"])
+def test_a_scheduled_change_drains_and_replaces(kind: Any) -> None:
+    """Marked first, with the notice's own deadline; and another instance is asked for at once."""
+    (action,) = decide_cordon(a_cluster(), [a_change(kind=kind)], DEFAULTS).actions
+
+    assert isinstance(action, DrainInstance)
+    assert (NOW + timedelta(days=14), True) == (action.mark.deadline, action.mark_first)
+    assert (REPLACE,) == decide_replacement(a_cluster(), [a_change(kind=kind)], DEFAULTS).actions
+
+
+@pytest.mark.parametrize("state", ["stopping", "shutting-down"])
+def test_a_host_that_goes_down_takes_no_more_work(state: str) -> None:
+    """DRAINING at once, so that ECS starts replacements now and places nothing on it."""
+    (action,) = decide_cordon(a_cluster(hosts=[a_host(state=state)]), [a_state(state)], DEFAULTS).actions
+
+    assert isinstance(action, DrainInstance)
+    assert ("host-stopping", False) == (action.mark.cause, action.mark_first)
+
+
+def test_an_event_about_an_earlier_stop_drains_nothing() -> None:
+    """Rule 7: it comes late, and EC2 says that the instance runs: what is observed counts."""
+    plan = decide_cordon(a_cluster(), [a_state("stopping"), a_state("shutting-down")], DEFAULTS)
+
+    assert ((), [("state-outdated", SPOT)]) == (plan.actions, codes(plan))
+
+
+def test_hooks_that_wait_unheard_are_found_in_the_group() -> None:
+    """Lifecycle events are best effort: Terminating:Wait, our hook, and no drain for it."""
+    hooks = (Hook("bulwark-drain", 300),)
+    members = (GroupMember(SPOT, "Terminating:Wait"), GroupMember(OTHER, "Terminating:Wait"), GroupMember("i-3", "InService"))
+    cluster = a_cluster(an_instance(SPOT), a_draining(OTHER), groups=(a_group(*members, hooks=hooks),))
+
+    assert (TerminateHook(SPOT, "orders-spot", NOW),) == decide_lost_hooks(cluster)
+    assert () == decide_lost_hooks(replace(cluster, groups=(a_group(*members, hooks=(Hook("other", 300),)),)))
+    assert () == decide_lost_hooks(replace(cluster, groups=(a_group(*members),)))
+
+
+def test_an_instance_that_our_hook_holds_is_not_replaced_by_us() -> None:
+    """Its group is ending it: whether another comes is the group's own affair, and detaching would be refused."""
+    cluster = a_cluster(a_draining(mark=a_mark(hook=TOKEN)))
+
+    assert Plan() == decide_replacement(cluster, [a_warning()], DEFAULTS)

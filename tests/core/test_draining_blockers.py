@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bulwark.core.draining import decide_blockers, healthy_bounds
+from bulwark.core.draining_blockers import decide_blockers, healthy_bounds
 from bulwark.core.plan import Finding, Plan
 from tests.builders import OTHER, SPOT, a_cluster, a_service, a_task, a_warning, an_instance, instance_arn
 
@@ -17,7 +17,7 @@ def codes(plan: Plan) -> list[tuple[str, str]]:
 def blockers(*tasks: object, services: tuple[object, ...] = (), **changes: Any) -> Plan:
     """What is said of ``tasks`` on the leaving instance."""
     cluster = a_cluster(tasks=tasks, services=services, **changes)
-    return decide_blockers(cluster, [a_warning()], [instance_arn(SPOT)])
+    return decide_blockers(cluster, {SPOT: a_warning().deadline}, [instance_arn(SPOT)])
 
 
 def test_a_standalone_task_is_named_with_its_end() -> None:
@@ -56,7 +56,7 @@ def test_no_room_elsewhere_is_said(room: dict[str, int]) -> None:
     plan = blockers(a_task(), services=(a_service(),), neighbours=(an_instance(OTHER, **room),))
 
     assert [("no-room-elsewhere", "web")] == codes(plan)
-    assert "they run until EC2 takes the instance" in plan.findings[0].message
+    assert "they run until the instance is taken" in plan.findings[0].message
 
 
 def test_room_is_not_counted_twice() -> None:

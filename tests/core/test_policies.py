@@ -20,7 +20,7 @@ def test_fields_left_out_keep_the_base() -> None:
     """A cluster's policy overrides the default one field by field."""
     base = Policy(mode="observe", draining=DrainingPolicy(enabled=False))
 
-    assert Policy("observe", DrainingPolicy(False, False)) == read_policy('{"draining": {"replace": false}}', WHERE, base)
+    assert Policy("observe", draining=DrainingPolicy(False, False)) == read_policy('{"draining": {"replace": false}}', WHERE, base)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_fields_left_out_keep_the_base() -> None:
         ("", "not JSON"),
         ("[]", "the policy: [] is not an object"),
         ('{"drainning": {}}', "drainning: no such field: did you mean draining?"),
-        ('{"zzz": 1}', "zzz: no such field: known fields: mode, draining"),
+        ('{"zzz": 1}', "zzz: no such field: known fields: mode, disruption, draining"),
         ('{"mode": "act"}', 'mode: "act" is not allowed'),
         ('{"mode": ["observe"]}', "mode:"),
         ('{"draining": true}', "draining: true is not an object"),

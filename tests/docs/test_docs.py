@@ -8,7 +8,7 @@ import pytest
 from bulwark.core import plan
 from bulwark.core.policies import Policy
 from bulwark.shell.ledger import JOURNAL_DAYS
-from bulwark.shell.observe import EXAMINED
+from bulwark.shell.observe_work import EXAMINED
 from bulwark.shell.policy_book import MAX_AGE
 from tests.docs import source
 from tests.docs.markdown import CODE, named, page, rows

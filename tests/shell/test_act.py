@@ -1,14 +1,22 @@
 """Plans become calls: batched, in order, and each failure an outcome of its own."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bulwark.core.plan import DrainInstance, Outcome, Plan, ReplaceInstance
+from bulwark.core.policies import Mode
 from bulwark.shell.act import act
+from bulwark.shell.ledger import Ledger
 from bulwark.shell.translate import read_mark
-from tests.builders import a_mark, instance_arn
+from tests.builders import NOW, a_mark, instance_arn
 from tests.fakes import FakeAws, FakeEcs, a_raw_instance, an_error
+
+
+def perform(aws: FakeAws, plan: Plan, mode: Mode) -> tuple[Outcome, ...]:
+    """Act, now, with a table of its own; without what AWS answered the instances to be."""
+    return tuple(replace(o, seen=()) for o in act(aws, plan, mode, Ledger(aws, "bulwark"), NOW))
 
 
 def ids(count: int) -> list[str]:
@@ -36,7 +44,7 @@ def test_instances_of_one_cluster_are_drained_ten_to_a_call_before_any_is_marked
     some = ids(25)
     aws = on_cluster(*some)
 
-    outcomes = act(aws, Plan(drains(*some)), "act")
+    outcomes = perform(aws, Plan(drains(*some)), "act")
 
     assert {"done"} == {o.status for o in outcomes}
     assert ["update_container_instances_state"] * 3 + ["put_attributes"] * 3 == [name for name, _ in aws.ecs.calls]
@@ -50,7 +58,7 @@ def test_observe_mode_makes_no_call_at_all() -> None:
     aws = on_cluster(target)
     plan = Plan((*drains(target), *replacements(target)))
 
-    assert tuple(Outcome(a, "skipped") for a in plan.actions) == act(aws, plan, "observe")
+    assert tuple(Outcome(a, "skipped") for a in plan.actions) == perform(aws, plan, "observe")
     assert [] == aws.ecs.calls
     assert [] == aws.autoscaling.calls
 
@@ -60,7 +68,7 @@ def test_T4_failures_in_a_200_answer_are_failures() -> None:
     good, bad = ids(2)
     aws = on_cluster(good, bad, failures={"update_container_instances_state": [{"arn": instance_arn(bad), "reason": "INACTIVE"}]})
 
-    first, second = act(aws, Plan(drains(good, bad)), "act")
+    first, second = perform(aws, Plan(drains(good, bad)), "act")
 
     assert "done" == first.status
     assert ("failed", "UpdateContainerInstancesState: INACTIVE") == (second.status, second.error)
@@ -72,7 +80,7 @@ def test_one_instance_that_ECS_refuses_does_not_take_its_call_down() -> None:
     some = ids(10)
     aws = on_cluster(*some, spoiled={instance_arn(some[3])})
 
-    outcomes = act(aws, Plan(drains(*some)), "act")
+    outcomes = perform(aws, Plan(drains(*some)), "act")
 
     assert [some[3]] == [o.action.target for o in outcomes if o.status == "failed"]
     assert 9 == sum(i["status"] == "DRAINING" for i in aws.ecs.instances)
@@ -82,7 +90,7 @@ def test_throttling_is_not_answered_with_ten_times_the_calls() -> None:
     """A throttled batch fails as one and is left to the retry."""
     aws = on_cluster(*ids(10), fail={"update_container_instances_state": [an_error("ThrottlingException")]})
 
-    outcomes = act(aws, Plan(drains(*ids(10))), "act")
+    outcomes = perform(aws, Plan(drains(*ids(10))), "act")
 
     assert {"failed"} == {o.status for o in outcomes}
     assert 1 == aws.ecs.counted()["update_container_instances_state"]
@@ -93,7 +101,7 @@ def test_an_instance_that_cannot_be_marked_has_failed_but_is_draining() -> None:
     (target,) = ids(1)
     aws = on_cluster(target, fail={"put_attributes": [an_error("AttributeLimitExceededException", "PutAttributes", "ten at most")]})
 
-    (outcome,) = act(aws, Plan(drains(target)), "act")
+    (outcome,) = perform(aws, Plan(drains(target)), "act")
 
     assert ("failed", "PutAttributes: AttributeLimitExceededException: ten at most") == (outcome.status, outcome.error)
     assert "DRAINING" == aws.ecs.instances[0]["status"]
@@ -104,7 +112,7 @@ def test_a_failed_drain_does_not_hold_up_the_replacement() -> None:
     (target,) = ids(1)
     aws = on_cluster(target, fail={"update_container_instances_state": [an_error()]})
 
-    outcomes = act(aws, Plan((*drains(target), *replacements(target))), "act")
+    outcomes = perform(aws, Plan((*drains(target), *replacements(target))), "act")
 
     assert ["failed", "done"] == [o.status for o in outcomes]
 
@@ -113,7 +121,7 @@ def test_detaching_goes_by_group_twenty_to_a_call_and_keeps_desired() -> None:
     """45 instances of one group are three calls; another group has its own; desired is never lowered."""
     aws = FakeAws()
 
-    act(aws, Plan((*replacements(*ids(45)), *replacements("i-0bbb0000000000001", group="orders-od"))), "act")
+    perform(aws, Plan((*replacements(*ids(45)), *replacements("i-0bbb0000000000001", group="orders-od"))), "act")
 
     assert [1, 20, 20, 5] == [len(d) for d in aws.autoscaling.detached]
     assert {False} == {p["ShouldDecrementDesiredCapacity"] for _, p in aws.autoscaling.calls}
@@ -125,7 +133,7 @@ def test_one_instance_the_group_refuses_is_the_only_one_that_fails() -> None:
     aws = FakeAws()
     aws.autoscaling.refused = {some[1]}
 
-    outcomes = act(aws, Plan(replacements(*some)), "act")
+    outcomes = perform(aws, Plan(replacements(*some)), "act")
 
     assert ["done", "failed", "done"] == [o.status for o in outcomes]
 
@@ -146,4 +154,4 @@ def test_a_failure_finds_its_instance_by_id_or_arn_and_an_unknown_one_is_everybo
     targets = ids(2)
     aws = FakeAws(ecs=Answers(instances=[a_raw_instance(t) for t in targets]))
 
-    assert failed == sum(o.status == "failed" for o in act(aws, Plan(drains(*targets)), "act"))
+    assert failed == sum(o.status == "failed" for o in perform(aws, Plan(drains(*targets)), "act"))

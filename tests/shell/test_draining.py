@@ -4,10 +4,11 @@ from typing import Any
 
 from bulwark.core.policies import Mode
 from bulwark.shell.draining import drain
+from bulwark.shell.ledger import Ledger
 from bulwark.shell.policy_book import PolicyBook
 from bulwark.shell.report import Decision
-from tests.builders import NOW, SPOT, a_warning
-from tests.fakes import FakeAutoScaling, FakeAws, FakeEcs, FakePages, a_raw_instance, an_error
+from tests.builders import NOW, SPOT, a_hook_notice, a_warning
+from tests.fakes import FakeAutoScaling, FakeAws, FakeCalls, FakeEcs, FakePages, a_raw_instance, an_error
 
 FOREIGN = "i-0fff0000000000001"
 
@@ -27,7 +28,7 @@ def an_account(*ec2: dict[str, Any], ecs: FakeEcs | None = None, autoscaling: Fa
 def run(aws: FakeAws, *ids: str, mode: Mode = "act") -> list[Decision]:
     """Answer a warning for each id."""
     book = PolicyBook(aws.ssm, "/bulwark", mode)
-    return drain(aws, book, [a_warning(i) for i in ids], NOW)
+    return drain(aws, book, [a_warning(i) for i in ids], NOW, ledger=Ledger(aws, "bulwark"))
 
 
 def kinds(decision: Decision) -> list[tuple[str, str]]:
@@ -59,7 +60,7 @@ def test_reads_that_fail_after_the_drain_fail_the_record_but_undo_nothing() -> N
 
 def test_a_description_that_fails_postpones_the_replacement_to_the_next_delivery() -> None:
     """First only DRAINING, and the record is retried; the next delivery describes the instance and replaces it."""
-    aws = an_account(*tagged(SPOT), ecs=FakeEcs(fail={"describe_container_instances": [an_error()]}))
+    aws = an_account(*tagged(SPOT), ecs=FakeEcs(fail={"describe_container_instances": [an_error()]}, tells=False))
 
     (first,) = run(aws, SPOT)
     (second,) = run(aws, SPOT)
@@ -74,7 +75,7 @@ def test_a_storm_over_clusters_shares_one_budget_and_stops_explaining_in_time() 
     aws = an_account(*tagged(*ids), ecs=FakeEcs(instances=[a_raw_instance(i) for i in ids]))
     book = PolicyBook(aws.ssm, "/bulwark", "act")
 
-    (decision,) = drain(aws, book, [a_warning(i) for i in ids], NOW, lambda: 1.0)
+    (decision,) = drain(aws, book, [a_warning(i) for i in ids], NOW, lambda: 1.0, ledger=Ledger(aws, "bulwark"))
 
     assert 0 == aws.ecs.counted()["list_tasks"]
     assert ["tasks-not-examined"] == [f.code for f in decision.plan.findings]
@@ -167,6 +168,17 @@ def test_a_refused_detach_is_explained_from_the_group() -> None:
     assert [("DrainInstance", "done"), ("ReplaceInstance", "skipped")] == kinds(decision)
     assert "replacement-refused" in {f.code for f in decision.plan.findings}
     assert frozenset() == decision.unfinished
+
+
+def test_an_instance_that_was_empty_before_it_was_DRAINING_is_not_let_go_without_another_look() -> None:
+    """Rule 2: a task may have been placed in between; without ECS's word on how the instance is now, its hook waits on."""
+    for tells, expected in ((True, ["DrainInstance", "CompleteLifecycleAction"]), (False, ["DrainInstance"])):
+        aws = an_account(*tagged(SPOT), ecs=FakeEcs(instances=[a_raw_instance(runningTasksCount=0)], tells=tells))
+        aws.autoscaling = FakeCalls()
+
+        (decision,) = drain(aws, PolicyBook(aws.ssm, "/bulwark", "act"), [a_hook_notice()], NOW, ledger=Ledger(aws, "bulwark"))
+
+        assert expected == [kind for kind, _ in kinds(decision)]
 
 
 def test_T13_an_instance_that_is_empty_when_drained_is_drained_and_replaced_all_the_same() -> None:

@@ -5,17 +5,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bulwark.shell.observe import (
-    EXAMINED,
-    MissingClusterError,
-    PartialAnswerError,
-    observe_capacity_providers,
-    observe_groups,
-    observe_hosts,
-    observe_registrations,
-    observe_surroundings,
-    observe_work,
-)
+from bulwark.shell.observe import MissingClusterError, PartialAnswerError, observe_hosts, observe_registrations, observe_surroundings
+from bulwark.shell.observe_groups import observe_capacity_providers, observe_groups
+from bulwark.shell.observe_work import EXAMINED, observe_work
 from tests.builders import NOW, OTHER, SPOT, a_cluster, a_host, an_instance, instance_arn
 from tests.fakes import FakeAutoScaling, FakeAws, FakeEcs, FakePages, a_raw_instance, an_error
 
@@ -223,3 +215,14 @@ def test_an_instance_that_cannot_be_located_is_an_error_not_an_absence() -> None
     """DescribeInstances that fails is raised: nobody is taken for foreign because EC2 was throttling."""
     with pytest.raises(ClientError):
         observe_hosts(FakeAws(ec2=FakePages(pages={"describe_instances": [an_error("RequestLimitExceeded")]})), [SPOT])
+
+
+def test_T29_user_data_is_never_needed_to_find_a_cluster() -> None:
+    """Hazard T29: Bottlerocket's TOML, MIME parts or gzip: the cluster comes from the instance's tags, and nothing else is read."""
+    instance = {"InstanceId": SPOT, "State": {"Name": "running"}, "Tags": [{"Key": "bulwark:cluster", "Value": "orders"}]}
+    aws = FakeAws(ec2=FakePages(pages={"describe_instances": [{"Reservations": [{"Instances": [instance]}]}]}))
+
+    (host,) = observe_hosts(aws, [SPOT])
+
+    assert "orders" == host.cluster
+    assert ["describe_instances"] == [name for name, _ in aws.ec2.calls]

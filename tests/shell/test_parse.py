@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulwark.core.signals import SpotInterruption
-from bulwark.shell.parse import INSTANCE_ID, EventError, parse_batch, parse_event
+from bulwark.shell.draining import subject_of
+from bulwark.shell.parse import parse_batch, parse_event
+from bulwark.shell.parse_fields import INSTANCE_ID, EventError
 
 
 def an_event(**changes: Any) -> dict[str, Any]:
@@ -32,14 +34,14 @@ def test_the_instance_is_the_one_in_detail_not_in_the_arn() -> None:
     """The ARN of a Spot warning is malformed; the id in ``detail`` is the one that counts."""
     expected = SpotInterruption("i-0aaa0000000000001", datetime(2026, 11, 24, 3, tzinfo=UTC), "terminate")
 
-    assert expected == parse_event(json.dumps(an_event()))
+    assert (expected,) == parse_event(json.dumps(an_event()))
 
 
 def test_unknown_fields_are_tolerated() -> None:
     """AWS adds fields at any time."""
     event = an_event(new="field", detail=an_event()["detail"] | {"more": 1})
 
-    assert "i-0aaa0000000000001" == parse_event(json.dumps(event)).instance_id
+    assert ["i-0aaa0000000000001"] == [subject_of(s) for s in parse_event(json.dumps(event))]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,8 @@ JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda 
 def test_no_value_of_any_field_breaks_the_parser(field: str, value: Any) -> None:
     """Any JSON in any field gives a signal or an EventError, never another exception."""
     with contextlib.suppress(EventError):
-        assert INSTANCE_ID.fullmatch(parse_event(json.dumps(an_event(**{field: value}))).instance_id)
+        (signal,) = parse_event(json.dumps(an_event(**{field: value})))
+        assert INSTANCE_ID.fullmatch(subject_of(signal) or "")
 
 
 def test_T5_a_bad_record_leaves_the_others_of_its_batch_alone() -> None:
@@ -100,7 +103,9 @@ def test_T5_a_bad_record_leaves_the_others_of_its_batch_alone() -> None:
     batch = parse_batch(records)
 
     assert ["good"] == list(batch.signals)
-    assert not batch.signals["good"].redelivered
+    (good,) = batch.signals["good"]
+    assert isinstance(good, SpotInterruption)
+    assert not good.redelivered
     assert ["bad", "none"] == list(batch.errors)
 
 
@@ -108,4 +113,6 @@ def test_a_record_that_comes_again_says_so() -> None:
     """SQS counts how often it has handed a record out."""
     record = {"messageId": "m", "body": json.dumps(an_event()), "attributes": {"ApproximateReceiveCount": "2"}}
 
-    assert parse_batch([record]).signals["m"].redelivered
+    (signal,) = parse_batch([record]).signals["m"]
+    assert isinstance(signal, SpotInterruption)
+    assert signal.redelivered

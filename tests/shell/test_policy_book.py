@@ -27,7 +27,7 @@ def test_the_cluster_overrides_the_default_over_every_page() -> None:
 
     standing, findings = a_book(a_store(first, policy__orders='{"mode": "observe"}')).standing("orders")
 
-    assert (Policy("observe", DrainingPolicy(replace=False)), "observe", ()) == (standing.policy, standing.mode, findings)
+    assert (Policy("observe", draining=DrainingPolicy(replace=False)), "observe", ()) == (standing.policy, standing.mode, findings)
 
 
 def test_a_copy_serves_until_it_is_too_old() -> None:

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/reference_pol
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import botocore.handlers
@@ -16,8 +16,49 @@ from tests.template.iam import Request
 from tests.template.translated import ACCOUNT
 from workbench.template import PSEUDO_PARAMETERS
 
-Tags = Callable[[str], Mapping[str, str]]
-"""Tags of an Auto Scaling group, by its name."""
+Tags = Mapping[str, str]
+
+GROUP_TAG = "aws:autoscaling:groupName"
+"""The tag by which an instance names its group."""
+
+TASKS_SERVICE = "ecs-tasks.amazonaws.com"
+"""Whom ECS passes the roles of a task to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What IAM knows of what a call is about, beside the call itself.
+
+    Tags of ``groups`` by name and of EC2 ``instances`` by id, and the ``roles`` that tasks of a task definition get, by its ARN.
+    """
+
+    groups: Mapping[str, Tags] = field(default_factory=dict)
+    instances: Mapping[str, Tags] = field(default_factory=dict)
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, client: Callable[[str], Any]) -> "Facts":
+        """Those of an account, as they are now, through ``client(service)``."""
+        groups = client("autoscaling").describe_auto_scaling_groups(MaxRecords=100)["AutoScalingGroups"]
+        instances = [i for r in client("ec2").describe_instances()["Reservations"] for i in r["Instances"]]
+        definitions = [
+            client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
+            for arn in client("ecs").list_task_definitions()["taskDefinitionArns"]
+        ]
+        return cls(
+            {g["AutoScalingGroupName"]: _tags(g) for g in groups},
+            {i["InstanceId"]: _tags(i) for i in instances},
+            {d["taskDefinitionArn"]: tuple(d[key] for key in ROLES if d.get(key)) for d in definitions},
+        )
+
+
+ROLES = ("taskRoleArn", "executionRoleArn")
+"""Fields of a task definition, and of a task's overrides, that hold a role."""
+
+
+def _tags(described: Mapping[str, Any]) -> Tags:
+    """Tags as AWS lists them, by key."""
+    return {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,62 +88,139 @@ def recorded_calls() -> Iterator[list[Call]]:
         handlers.remove(entry)
 
 
-def requests_of(call: Call, tags: Tags) -> list[Request]:
-    """What IAM is asked for ``call``. LookupError for an operation not known here."""
+def requests_of(call: Call, facts: Facts) -> list[Request]:
+    """What IAM is asked for ``call``. LookupError for an operation not known here, or for something that ``facts`` lack."""
     given = call.parameters
-    context = {"aws:RequestedRegion": PSEUDO_PARAMETERS["AWS::Region"]}
-    match call.operation:
-        case "ec2:DescribeInstances" | "autoscaling:DescribeAutoScalingGroups":
-            resources = ["*"]
-        case "ecs:ListContainerInstances":
-            resources = [_cluster(given)]
-        case "ecs:DescribeCapacityProviders":
-            resources = [_ecs("capacity-provider", name) for name in given["capacityProviders"]]
-        case operation if operation.startswith("ecs:"):
-            resources = _in_cluster(call)
-            context["ecs:cluster"] = _cluster(given)
-        case "autoscaling:DetachInstances":
-            name = given["AutoScalingGroupName"]
-            # Auto Scaling makes up the id in the middle.
-            resources = [f"arn:aws:autoscaling:{ACCOUNT}:autoScalingGroup:5b5e0f1c:autoScalingGroupName/{name}"]
-            context |= {f"aws:ResourceTag/{key}": value for key, value in tags(name).items()}
-        case "ssm:GetParametersByPath":
-            # Authorised on the path that is asked for, whatever lies below it.
-            resources = [f"arn:aws:ssm:{ACCOUNT}:parameter{given['Path']}"]
-        case "ssm:GetParameterHistory":
-            resources = [f"arn:aws:ssm:{ACCOUNT}:parameter{given['Name']}"]
-        case "dynamodb:PutItem":
-            resources = [f"arn:aws:dynamodb:{ACCOUNT}:table/{given['TableName']}"]
+    match call.operation.partition(":")[0]:
+        case "ecs":
+            asked = _ecs(call, facts)
+        case "autoscaling":
+            asked = _autoscaling(call, facts)
+        case "ec2":
+            asked = _ec2(call, facts)
+        case "ssm":
+            # GetParametersByPath is authorised on the path that is asked for, whatever lies below it.
+            known = {"ssm:GetParametersByPath": "Path", "ssm:GetParameterHistory": "Name"}
+            asked = [Request(call.operation, f"arn:aws:ssm:{ACCOUNT}:parameter{given[_known(call, known)]}")]
+        case "dynamodb" if call.operation in ("dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"):
+            asked = [Request(call.operation, f"arn:aws:dynamodb:{ACCOUNT}:table/{given['TableName']}")]
         case _:
-            raise LookupError(f"{call.operation}: say in tests/template/calls.py which resources it is authorised on")
-    return [Request(call.operation, resource, context) for resource in resources]
+            raise _unknown(call)
+    region = PSEUDO_PARAMETERS["AWS::Region"]
+    return [Request(r.action, r.resource, {"aws:RequestedRegion": region, **r.context}) for r in asked]
+
+
+def _unknown(call: Call) -> LookupError:
+    """The error for a call that nobody has looked up."""
+    return LookupError(f"{call.operation}: say in tests/template/calls.py which resources it is authorised on")
+
+
+def _known(call: Call, known: Mapping[str, str]) -> str:
+    """What ``known`` has for the operation. Raises LookupError."""
+    if call.operation not in known:
+        raise _unknown(call)
+    return known[call.operation]
+
+
+def _ec2(call: Call, facts: Facts) -> list[Request]:
+    """An operation of EC2's."""
+    match call.operation:
+        case "ec2:DescribeInstances" | "ec2:DescribeSpotInstanceRequests":
+            return [Request(call.operation, "*")]
+        case "ec2:TerminateInstances":
+            return [
+                Request(call.operation, f"arn:aws:ec2:{ACCOUNT}:instance/{i}", _tagged(facts.instances[i], "ec2:ResourceTag"))
+                for i in call.parameters["InstanceIds"]
+            ]
+        case _:
+            raise _unknown(call)
+
+
+def _tagged(tags: Tags, *more: str) -> dict[str, str | tuple[str, ...]]:
+    """The condition keys that hold a resource's tags; ``more``: prefixes by which the service has them as well."""
+    return {f"{prefix}/{key}": value for prefix in ("aws:ResourceTag", *more) for key, value in tags.items()}
+
+
+def _autoscaling(call: Call, facts: Facts) -> list[Request]:
+    """An operation of EC2 Auto Scaling's. All that write are authorised on the group, with its tags as they are before."""
+    given = call.parameters
+    match call.operation.partition(":")[2]:
+        case "DescribeAutoScalingGroups" | "DescribeLifecycleHooks":
+            return [Request(call.operation, "*")]
+        case "CreateOrUpdateTags" | "DeleteTags":
+            names = sorted({tag["ResourceId"] for tag in given["Tags"]})
+            keys = {name: tuple(tag["Key"] for tag in given["Tags"] if tag["ResourceId"] == name) for name in names}
+            return [_on_group(call, facts, name, {"aws:TagKeys": keys[name]}) for name in names]
+        case "TerminateInstanceInAutoScalingGroup":
+            return [_on_group(call, facts, facts.instances[given["InstanceId"]][GROUP_TAG])]
+        case "CompleteLifecycleAction" | "DeleteLifecycleHook" | "DetachInstances" | "PutLifecycleHook" | "RecordLifecycleActionHeartbeat":
+            return [_on_group(call, facts, given["AutoScalingGroupName"])]
+        case _:
+            raise _unknown(call)
+
+
+def _on_group(call: Call, facts: Facts, name: str, more: Mapping[str, tuple[str, ...]] | None = None) -> Request:
+    """A request on a group. Auto Scaling makes up the id in the middle."""
+    arn = f"arn:aws:autoscaling:{ACCOUNT}:autoScalingGroup:5b5e0f1c:autoScalingGroupName/{name}"
+    return Request(call.operation, arn, {**_tagged(facts.groups[name], "autoscaling:ResourceTag"), **(more or {})})
+
+
+def _ecs(call: Call, facts: Facts) -> list[Request]:
+    """An operation of ECS's."""
+    given = call.parameters
+    cluster = _arn("cluster", given.get("cluster", "default").rpartition("/")[2])  # ECS takes "default" where a call names none
+    within: dict[str, str | tuple[str, ...]] = {"ecs:cluster": cluster}
+    match call.operation.partition(":")[2]:
+        case "DescribeTaskDefinition":
+            return [Request(call.operation, "*")]
+        case "DescribeCapacityProviders":
+            names = given.get("capacityProviders")
+            return [Request(call.operation, _arn("capacity-provider", name)) for name in names] if names else [Request(call.operation, "*")]
+        case "ListServices":
+            return [Request(call.operation, "*", within)]
+        case "ListContainerInstances" | "DeregisterContainerInstance":
+            return [Request(call.operation, cluster)]
+        case "RunTask":
+            return [Request(call.operation, given["taskDefinition"], within), *_with_run_task(given, facts)]
+        case _:
+            return [Request(call.operation, resource, within) for resource in _in_cluster(call)]
+
+
+def _with_run_task(given: Mapping[str, Any], facts: Facts) -> Iterator[Request]:
+    """What RunTask asks for besides: to tag the new task, and to pass it its roles, those of its overrides first."""
+    if given.get("tags"):
+        task = _arn("task", f"{given['cluster'].rpartition('/')[2]}/0123456789abcdef0123456789abcdef")
+        keys = tuple(tag["key"] for tag in given["tags"])
+        yield Request("ecs:TagResource", task, {"ecs:CreateAction": "RunTask", "aws:TagKeys": keys})
+    overridden = [role for key in ROLES if (role := given.get("overrides", {}).get(key))]
+    for role in dict.fromkeys([*overridden, *facts.roles[given["taskDefinition"]]]):
+        yield Request("iam:PassRole", role, {"iam:PassedToService": TASKS_SERVICE})
 
 
 def _in_cluster(call: Call) -> list[str]:
-    """The resources of an ECS operation that knows the condition key ecs:cluster."""
+    """The resources of an ECS operation that is authorised on something in a cluster, and knows the condition key ecs:cluster."""
     given = call.parameters
-    match call.operation:
-        case "ecs:DescribeContainerInstances" | "ecs:UpdateContainerInstancesState":
+    match call.operation.partition(":")[2]:
+        case "DescribeContainerInstances" | "UpdateContainerInstancesState":
             kind, names = "container-instance", given["containerInstances"]
-        case "ecs:PutAttributes":
+        case "PutAttributes" | "DeleteAttributes":
             kind, names = "container-instance", [attribute["targetId"] for attribute in given["attributes"]]
-        case "ecs:ListTasks":
+        case "ListTasks":
             kind, names = "container-instance", [given["containerInstance"]]
-        case "ecs:DescribeTasks":
+        case "DescribeTasks" | "GetTaskProtection":
             kind, names = "task", given["tasks"]
-        case "ecs:DescribeServices":
+        case "StopTask":
+            kind, names = "task", [given["task"]]
+        case "DescribeServices":
             kind, names = "service", given["services"]
+        case "UpdateService":
+            kind, names = "service", [given["service"]]
         case _:
-            raise LookupError(f"{call.operation}: say in tests/template/calls.py which resources it is authorised on")
+            raise _unknown(call)
     cluster = given["cluster"].rpartition("/")[2]
-    return [name if name.startswith("arn:") else _ecs(kind, f"{cluster}/{name}") for name in names]
+    return [name if name.startswith("arn:") else _arn(kind, f"{cluster}/{name}") for name in names]
 
 
-def _cluster(given: Mapping[str, Any]) -> str:
-    """The ARN of the cluster a call names, by name or ARN; ECS takes "default" where it names none."""
-    return _ecs("cluster", given.get("cluster", "default").rpartition("/")[2])
-
-
-def _ecs(kind: str, name: str) -> str:
+def _arn(kind: str, name: str) -> str:
     """The ARN of something of ECS's."""
     return f"arn:aws:ecs:{ACCOUNT}:{kind}/{name}"

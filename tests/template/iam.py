@@ -5,8 +5,10 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_con
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
+from operator import eq
 from typing import Any
 
 from tests.template.translated import Stack
@@ -16,11 +18,18 @@ ARN_PARTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One thing AWS asks IAM about. A call on several resources makes several; ``context`` holds condition keys."""
+    """One thing AWS asks IAM about. A call on several resources makes several.
+
+    ``context`` holds condition keys: a text, or several for a key that can have several values (``aws:TagKeys``).
+    """
 
     action: str
     resource: str
-    context: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+    def without(self, prefix: str) -> "Request":
+        """The same, but for the condition keys that begin with ``prefix``."""
+        return replace(self, context={key: value for key, value in self.context.items() if not key.startswith(prefix)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +77,13 @@ def denied(granted: Iterable[Statement], requests: Iterable[Request]) -> list[Re
 
 def like(value: str, pattern: str) -> bool:
     """IAM's wildcards: ``*`` for any characters, slashes and colons too, and ``?`` for one."""
-    expression = "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern)
-    return re.fullmatch(expression, value, re.DOTALL) is not None
+    return _expression(pattern).fullmatch(value) is not None
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    """A pattern of IAM's as a regular expression."""
+    return re.compile("".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern), re.DOTALL)
 
 
 def arn_like(value: str, pattern: str) -> bool:
@@ -78,19 +92,24 @@ def arn_like(value: str, pattern: str) -> bool:
     return len(ours) == len(theirs) == ARN_PARTS and all(map(like, ours, theirs))
 
 
-def _holds(operator: str, value: str | None, accepted: tuple[str, ...]) -> bool:
-    """One key under one operator. A key that the request lacks satisfies nothing but Null."""
-    match operator:
-        case "Null":
-            return str(value is None).lower() in accepted
-        case "StringEquals":
-            return value is not None and value in accepted
-        case "StringLike":
-            return value is not None and any(like(value, pattern) for pattern in accepted)
-        case "ArnLike" | "ArnEquals":
-            return value is not None and any(arn_like(value, pattern) for pattern in accepted)
-        case _:
-            raise NotImplementedError(f"condition operator {operator}: teach tests/template/iam.py what it means")
+_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {"StringEquals": eq, "StringLike": like, "ArnLike": arn_like, "ArnEquals": arn_like}
+"""What each operator asks of a value and one accepted pattern. All of them may end in IfExists, or follow ForAllValues."""
+
+
+def _holds(operator: str, value: str | tuple[str, ...] | None, accepted: tuple[str, ...]) -> bool:
+    """One key under one operator. A key that the request lacks satisfies nothing but Null, ForAllValues and ...IfExists."""
+    values = () if value is None else (value,) if isinstance(value, str) else value
+    if operator == "Null":
+        return str(not values).lower() in accepted
+    every, _, plain = operator.rpartition(":")
+    test = _OPERATORS.get(plain.removesuffix("IfExists"))
+    if test is None or every not in ("", "ForAllValues"):
+        raise NotImplementedError(f"condition operator {operator}: teach tests/template/iam.py what it means")
+    if not every and isinstance(value, tuple):
+        raise NotImplementedError(f"condition operator {operator} on a key with several values: say ForAllValues, or teach iam.py")
+    if not every and not values:
+        return plain.endswith("IfExists")
+    return all(any(test(one, pattern) for pattern in accepted) for one in values)
 
 
 def _statement(role: str, node: Mapping[str, Any]) -> Statement:

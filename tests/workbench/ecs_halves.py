@@ -8,11 +8,13 @@ from workbench.sandbox.scenario import Scenario, read_scenario
 
 
 class RecordingEcs:
-    """Notes registrations, lost hosts and ticks."""
+    """Notes registrations, lost hosts and connections, agents that drain themselves, and ticks."""
 
     def __init__(self) -> None:
         self.registered: list[str] = []
         self.gone: list[str] = []
+        self.disconnected: list[str] = []
+        self.drained: list[str] = []
         self.ticks: list[datetime] = []
 
     def register(self, machine: Machine) -> str:
@@ -23,6 +25,14 @@ class RecordingEcs:
     def host_gone(self, machine_id: str) -> None:
         """Note the id."""
         self.gone.append(machine_id)
+
+    def disconnect(self, machine_id: str) -> None:
+        """Note the id."""
+        self.disconnected.append(machine_id)
+
+    def drain(self, machine_id: str) -> None:
+        """Note the id."""
+        self.drained.append(machine_id)
 
     def tick(self, now: datetime) -> None:
         """Note the time."""

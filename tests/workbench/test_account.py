@@ -16,7 +16,7 @@ from workbench.sandbox import Account, ScenarioError, load_scenario
 from workbench.sandbox.scenario import read_scenario
 
 SCENARIOS = Path(__file__).parents[2] / "workbench" / "scenarios"
-FIXED = "i-0aaa0000000000001"
+FIXED, OTHER = "i-0aaa0000000000001", "i-0aaa0000000000002"
 
 
 def account_of(*clusters: dict[str, Any]) -> Account:
@@ -132,6 +132,54 @@ def test_a_capacity_provider_stands_before_its_group() -> None:
         assert {i["capacityProviderName"] for i in instances(account).values()} == {"spot"}
         tags = account.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]["Tags"]
         assert "AmazonECSManaged" in {t["Key"] for t in tags}
+
+
+def test_a_ghost_is_there_from_the_start() -> None:
+    """A host that has stopped or terminated is registered still, with its tasks and no connection; its own status is kept."""
+    special = [
+        {"id": FIXED, "ec2": "terminated"},
+        {"id": OTHER, "ec2": "stopped", "status": "DRAINING"},
+        {"ec2": "terminated"},
+    ]
+    tasks = [{"on": FIXED}, {"family": "nightly"}]
+    cluster = {
+        "name": "orders",
+        "groups": [{"desired": 4}],
+        "instances": special,
+        "services": [{"name": "web", "desired": 3}],
+        "tasks": tasks,
+    }
+    with account_of(cluster) as account:
+        found = instances(account)
+        assert (found[FIXED]["status"], found[FIXED]["agentConnected"]) == ("ACTIVE", False)
+        assert (found[OTHER]["status"], found[OTHER]["agentConnected"]) == ("DRAINING", False)
+        assert sorted(i["agentConnected"] for i in found.values()) == [False, False, False, True]
+        assert groups_on(account, found[FIXED]) == ["family:task", "service:web"]
+        described = account.client("ec2").describe_instances(InstanceIds=sorted(found))["Reservations"]
+        states = {i["InstanceId"]: i["State"]["Name"] for r in described for i in r["Instances"]}
+        assert (states[FIXED], states[OTHER]) == ("terminated", "stopped")
+        assert sorted(states.values()) == ["running", "stopped", "terminated", "terminated"]
+        account.settle(180)
+        group = account.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"][0]
+        assert len(group["Instances"]) == 4
+        assert {FIXED, OTHER} & {i["InstanceId"] for i in group["Instances"]} == set()
+        assert {FIXED, OTHER} <= set(instances(account))
+
+
+def test_a_standalone_task_has_the_tags_of_its_scenario() -> None:
+    """On a fixed instance and anywhere, shown when they are asked for."""
+    tasks = [
+        {"family": "a", "on": FIXED, "tags": {"bulwark:restart": "yes", "team": ""}},
+        {"family": "b", "tags": {"team": "web"}},
+        {"family": "c"},
+    ]
+    with account_of({"name": "orders", "groups": [{}], "instances": [{"id": FIXED}], "tasks": tasks}) as account:
+        ecs = account.client("ecs")
+        arns = ecs.list_tasks(cluster="orders")["taskArns"]
+        tags = {}
+        for task in ecs.describe_tasks(cluster="orders", tasks=arns, include=["TAGS"])["tasks"]:
+            tags[task["group"]] = {t["key"]: t["value"] for t in task.get("tags", [])}
+        assert tags == {"family:a": {"bulwark:restart": "yes", "team": ""}, "family:b": {"team": "web"}, "family:c": {}}
 
 
 def test_services_keep_what_their_scenario_says() -> None:

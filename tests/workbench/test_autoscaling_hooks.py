@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.workbench.test_autoscaling import FIXED, GROUP, Groups, open_group
 
@@ -127,3 +128,97 @@ def test_a_heartbeat_aws_would_not_take_is_refused() -> None:
         assert "between 30 and 7200" in groups.refusal("put_lifecycle_hook", **hook, HeartbeatTimeout=10)
         groups.api.put_lifecycle_hook(**hook, HeartbeatTimeout=30)
         assert groups.api.describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"][0]["HeartbeatTimeout"] == 30
+
+
+def test_a_deleted_hook_lets_go_of_what_it_holds_on_the_way_out() -> None:
+    """Its actions are completed with CONTINUE, so the other hook still holds; the last one gone, the instance ends."""
+    with open_group(hooks=[DRAIN, DRAIN | {"name": "theirs"}]) as groups:
+        end(groups)
+        for name, state in (("drain", "Terminating:Wait"), ("theirs", "Terminating:Proceed")):
+            groups.api.delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName=name)
+            assert groups.states()[FIXED] == state
+        assert groups.api.describe_lifecycle_hooks(AutoScalingGroupName=GROUP)["LifecycleHooks"] == []
+        groups.account.settle(5)
+        assert groups.ec2_state(FIXED) == "terminated"
+
+
+def test_a_deleted_launch_hook_abandons_what_it_holds() -> None:
+    """The instance on its way in ends, and the next one is held by nothing."""
+    with open_group(hooks=[DRAIN | {"name": "check", "transition": "launching", "heartbeat": 600}]) as groups:
+        groups.api.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=4)
+        groups.account.settle(30)
+        held = next(i for i, state in groups.states().items() if state == "Pending:Wait")
+        groups.api.delete_lifecycle_hook(AutoScalingGroupName=GROUP, LifecycleHookName="check")
+        groups.account.settle(60)
+        assert groups.ec2_state(held) == "terminated"
+        assert groups.count() == {"InService": 4}
+
+
+def test_deleting_a_hook_that_is_not_there_is_a_validation_error() -> None:
+    """An unknown hook, and an unknown group."""
+    with open_group(hooks=[DRAIN]) as groups:
+        gone = {"AutoScalingGroupName": GROUP, "LifecycleHookName": "gone"}
+        assert groups.refusal("delete_lifecycle_hook", **gone).startswith("No Lifecycle Hook found")
+        message = groups.refusal("delete_lifecycle_hook", **(gone | {"AutoScalingGroupName": "nobody"}))
+        assert message.startswith("AutoScalingGroup name not found")
+
+
+def test_a_hook_is_described_as_it_was_put() -> None:
+    """Its own values and AWS's defaults, the longest wait, and nothing that nobody said; an update keeps what it does not name."""
+    with open_group() as groups:
+        name = {"AutoScalingGroupName": GROUP, "LifecycleHookName": "drain"}
+
+        def described() -> dict[str, Any]:
+            """The hook."""
+            (hook,) = groups.api.describe_lifecycle_hooks(AutoScalingGroupName=GROUP, LifecycleHookNames=["drain"])["LifecycleHooks"]
+            return dict(hook)
+
+        groups.api.put_lifecycle_hook(**name, LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING")
+        usual = {"HeartbeatTimeout": 3600, "GlobalTimeout": 172_800, "DefaultResult": "ABANDON"}
+        assert described() == {**name, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", **usual}
+        groups.api.put_lifecycle_hook(**name, HeartbeatTimeout=120, DefaultResult="CONTINUE", NotificationMetadata="ours")
+        groups.api.put_lifecycle_hook(**name, HeartbeatTimeout=60)
+        now = {"HeartbeatTimeout": 60, "GlobalTimeout": 6000, "DefaultResult": "CONTINUE", "NotificationMetadata": "ours"}
+        assert described() == {**name, "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING", **now}
+
+
+def test_hooks_that_aws_would_not_take_are_refused() -> None:
+    """No transition for a new one, a result that is none, and a fifty-first; the fiftieth can still be changed."""
+    with open_group() as groups:
+        new = {"AutoScalingGroupName": GROUP, "LifecycleHookName": "drain"}
+        transition = {"LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING"}
+        assert "LifecycleTransition" in groups.refusal("put_lifecycle_hook", **new)
+        assert "PERHAPS" in groups.refusal("put_lifecycle_hook", **new, **transition, DefaultResult="PERHAPS")
+        for number in range(50):
+            groups.api.put_lifecycle_hook(**(new | {"LifecycleHookName": f"hook-{number}"}), **transition)
+        with pytest.raises(ClientError, match="LimitExceeded"):
+            groups.api.put_lifecycle_hook(**new, **transition)
+        groups.api.put_lifecycle_hook(**(new | {"LifecycleHookName": "hook-49"}), HeartbeatTimeout=60)
+
+
+def test_terminating_twice_does_not_wait_twice() -> None:
+    """The second request finds the first under way: the same activity, token and deadline. With decrement, desired falls again."""
+    with open_group(hooks=[DRAIN]) as groups:
+        request = {"InstanceId": FIXED, "ShouldDecrementDesiredCapacity": True}
+        first = groups.api.terminate_instance_in_auto_scaling_group(**request)["Activity"]
+        (held,) = groups.account.groups.life(GROUP).actions.in_progress
+        before = held.token, held.deadline
+        groups.account.settle(30)
+        second = groups.api.terminate_instance_in_auto_scaling_group(**request)["Activity"]
+        (held,) = groups.account.groups.life(GROUP).actions.in_progress
+        assert (held.token, held.deadline) == before
+        assert second["ActivityId"] == first["ActivityId"]
+        assert groups.describe()["DesiredCapacity"] == 1
+
+
+def test_a_token_and_an_instance_given_together_must_agree() -> None:
+    """The token of one instance does not complete the action of another."""
+    with open_group(hooks=[DRAIN]) as groups:
+        token = groups.account.terminating(GROUP, FIXED)["drain"]
+        other = next(i for i in groups.states() if i != FIXED)
+        groups.account.terminating(GROUP, other)
+        both = {"AutoScalingGroupName": GROUP, "LifecycleHookName": "drain", "LifecycleActionToken": token}
+        message = groups.refusal("record_lifecycle_action_heartbeat", **both, InstanceId=other)
+        assert message == f"No active Lifecycle Action found with token {token}"
+        groups.api.complete_lifecycle_action(**both, InstanceId=FIXED, LifecycleActionResult="CONTINUE")
+        assert (groups.states()[FIXED], groups.states()[other]) == ("Terminating:Proceed", "Terminating:Wait")

@@ -160,6 +160,19 @@ def test_an_instance_can_only_be_set_active_or_draining(world: World) -> None:
     assert code(refused) == "InvalidParameterException"
 
 
+def test_the_answer_to_a_change_of_state_is_what_it_left_behind(world: World) -> None:
+    """Status and version of after the change, with the tasks still there, as DescribeContainerInstances then shows them."""
+    arn = world.machine()
+    world.define()
+    world.ecs.start_task(cluster="orders", taskDefinition="web", containerInstances=[arn])
+    world.settle()
+    before = world.instance(arn)
+    answer = world.ecs.update_container_instances_state(cluster="orders", containerInstances=[arn], status="DRAINING")
+    (after,) = answer["containerInstances"]
+    assert (after["status"], after["version"], after["runningTasksCount"]) == ("DRAINING", before["version"] + 1, 1)
+    assert after == world.instance(arn)
+
+
 def test_every_change_raises_the_version_and_no_change_does_not(world: World) -> None:
     """Draining raises it, draining again does not."""
     arn = world.machine()
@@ -255,6 +268,23 @@ def test_t23_a_host_that_goes_with_its_agent_connected_is_deregistered_and_one_w
     (task,) = world.tasks(desiredStatus="STOPPED")
     assert (task["lastStatus"], task["stopCode"]) == ("STOPPED", "TerminationNotice")
     assert task["stoppedReason"] == "Host EC2 (instance i-00000000000000000) terminated."
+
+
+def test_a_lost_connection_and_an_agent_that_drains_itself(world: World) -> None:
+    """Lost, it keeps status and tasks and its version rises once; an agent can drain what is ACTIVE, and only while it is connected."""
+    lost, kept, both = world.machine(), world.machine(), world.machine(status="DRAINING")
+    world.define()
+    world.ecs.start_task(cluster="orders", taskDefinition="web", containerInstances=[lost])
+    world.settle()
+    versions = [world.instance(arn)["version"] for arn in (lost, kept, both)]
+    for machine in ("i-00000000000000000", "i-00000000000000000", "i-0bbb0000000000001"):
+        world.physics.disconnect(machine)
+    for number in range(3):
+        world.physics.drain(f"i-{number:017x}")
+    seen = [world.instance(arn) for arn in (lost, kept, both)]
+    assert [(i["status"], i["agentConnected"]) for i in seen] == [("ACTIVE", False), ("DRAINING", True), ("DRAINING", True)]
+    assert [i["version"] - version for i, version in zip(seen, versions, strict=True)] == [1, 1, 0]
+    assert world.load(lost) == (1, 0)
 
 
 def test_counts_of_a_cluster_are_those_of_its_instances_and_services(world: World) -> None:

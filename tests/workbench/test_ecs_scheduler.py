@@ -265,6 +265,33 @@ def test_a_new_task_definition_replaces_the_tasks_within_the_bounds(world: World
     assert world.seen()["deployments"][0]["rolloutState"] == "COMPLETED"
 
 
+def test_new_bounds_alone_start_no_deployment(world: World) -> None:
+    """UpdateService with only deploymentConfiguration changes what it names; tasks and deployment stay, and a drain then works."""
+    first, _ = world.machine(), world.machine()
+    world.define()
+    world.service(desired=2, bounds=(100, 100))
+    world.settle()
+    before, tasks = world.seen(), {t["taskArn"] for t in world.tasks()}
+    world.ecs.update_service(cluster="orders", service="web", deploymentConfiguration={"maximumPercent": 200})
+    world.settle()
+    after = world.seen()
+    assert after["deploymentConfiguration"] == {**before["deploymentConfiguration"], "maximumPercent": 200}
+    assert after["deployments"] == before["deployments"]
+    assert {t["taskArn"] for t in world.tasks()} == tasks
+    world.drain(first)
+    world.settle(60)
+    assert world.load(first) == (0, 0)
+
+
+def test_services_are_listed_by_their_strategy(world: World) -> None:
+    """DAEMON finds the daemons, REPLICA the others."""
+    world.define()
+    world.service(desired=0)
+    world.service("logs", taskDefinition="web", schedulingStrategy="DAEMON")
+    asked = [world.ecs.list_services(cluster="orders", schedulingStrategy=kind)["serviceArns"] for kind in ("DAEMON", "REPLICA")]
+    assert [[arn.rpartition("/")[2] for arn in arns] for arns in asked] == [["logs"], ["web"]]
+
+
 def test_a_protected_task_survives_scale_in_until_its_protection_runs_out(world: World) -> None:
     """Of two tasks the protected one stays; both protected, both stay until a minute has gone by."""
     world.machine()

@@ -1,6 +1,7 @@
 """Replaying events: order, time, settling, what counts as failure, and what may be written."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -14,9 +15,11 @@ from urllib3 import HTTPResponse
 
 from workbench.patterns import compile_pattern
 from workbench.replay import Replay, replay
+from workbench.sandbox import Account
+from workbench.sandbox.scenario import read_scenario
 from workbench.template import Function, Rule
 from workbench.view import View, ViewError
-from workbench.worlds import AmbientError, ambient
+from workbench.worlds import AmbientError, Embedded, ambient
 
 EVENT: dict[str, Any] = {
     "version": "0",
@@ -58,6 +61,10 @@ class World:
         self.now = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
         self.asked: list[object] = []
         self.broken = False
+
+    def happen(self, event: Mapping[str, Any]) -> None:
+        """What happened is remembered."""
+        self.asked.append(event)
 
     def settle(self, seconds: float) -> None:
         """Its time passes."""
@@ -118,18 +125,49 @@ def test_the_document_has_the_promised_shape(rules: tuple[Rule, ...]) -> None:
 
 
 def test_events_run_in_order_and_the_account_settles_after_each(rules: tuple[Rule, ...]) -> None:
-    """The account is looked at, each event is followed by its settling, and the clusters decided on are looked at in the end."""
-    world = World()
-    replayed = run(rules, detail(cluster="a"), detail(cluster="b"), detail(cluster=None), world=world, settle=30)
-    assert world.asked == [None, 30, 30, 30, frozenset({"a", "b"})]
-    assert [event.file for event in replayed.events] == ["1", "2", "3"]
+    """The account is looked at; each event happens to it, as sent, before its settling; those decided on are looked at in the end."""
+    world, events = World(), (detail(cluster="a"), detail(cluster="b"), detail(cluster=None))
+    replayed = run(rules, *events, world=world, settle=30)
     times = [event.decisions[0]["findings"][0] for event in replayed.events]
     assert times == ["2026-11-24T03:00:00Z", "2026-11-24T03:00:30Z", "2026-11-24T03:01:00Z"]
+    first, second, third = ({**event, "time": time} for event, time in zip(events, times, strict=True))
+    assert world.asked == [None, first, 30, second, 30, third, 30, frozenset({"a", "b"})]
+    assert [event.file for event in replayed.events] == ["1", "2", "3"]
 
 
 def test_keep_time_leaves_the_event_alone(rules: tuple[Rule, ...]) -> None:
-    """With keep_time an event's own time reaches the function."""
-    assert run(rules, EVENT, keep_time=True).events[0].decisions[0]["findings"][0] == EVENT["time"]
+    """With keep_time an event's own time reaches the function, and is when it happened."""
+    world = World()
+    assert run(rules, EVENT, keep_time=True, world=world).events[0].decisions[0]["findings"][0] == EVENT["time"]
+    assert EVENT in world.asked
+
+
+LOOKING = """
+import boto3, json, logging, os
+logger = logging.getLogger(os.environ["POWERTOOLS_SERVICE_NAME"])
+def lambda_handler(event, context):
+    detail = json.loads(event["Records"][0]["body"])["detail"]
+    answer = boto3.client("ec2").describe_instances(InstanceIds=[detail["instance-id"]])
+    seen = answer["Reservations"][0]["Instances"][0]["State"]["Name"]
+    decision = {"function": "draining", "cluster": None, "actions": [], "findings": [seen], "outcomes": [], "calls": {}}
+    logger.info("decision", extra={"decision": decision})
+"""
+
+
+def test_what_an_event_says_is_so_when_the_function_looks(rules: tuple[Rule, ...], tmp_path: Path) -> None:
+    """On the embedded account a host is stopping by the time the function hears of it; an event that wakes nobody counts too."""
+    (tmp_path / "app.py").write_text(LOOKING, encoding="utf-8")
+    pattern = {"source": ["aws.ec2"], "detail": {"state": ["stopping"]}}
+    rules = (replace(rules[0], pattern=compile_pattern(pattern), source=pattern),)
+    instance_id = "i-0aaa0000000000001"
+    event = {**EVENT, "detail-type": "EC2 Instance State-change Notification"}
+    events = [{**event, "detail": {"instance-id": instance_id, "state": state}} for state in ("stopping", "stopped")]
+    cluster = {"name": "orders", "groups": [{"desired": 1}], "instances": [{"id": instance_id}]}
+    with Account(read_scenario({"clusters": [cluster]}, "test")) as account:
+        replayed = replay(Embedded(account), rules, [(str(n), e) for n, e in enumerate(events)], mode="act", settle=0)
+        assert [[d["findings"] for d in r.decisions] for r in replayed.events] == [[["stopping"]], []]
+        assert account.ec2.ended == {instance_id: account.now}
+        assert [i["connected"] for i in replayed.after["clusters"]["orders"]["instances"]] == [False]
 
 
 @pytest.mark.parametrize("time", [7, None, "noon"])
@@ -215,10 +253,14 @@ def sent(session: Any, operation: str, **parameters: Any) -> bool:
 
 
 def test_aws_without_mode_act_cannot_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In observe mode on a real account, sessions made meanwhile send reads and refuse writes; in act mode, and later, they write."""
+    """In observe mode on a real account, sessions made meanwhile send reads and refuse writes; in act mode, and later, they write.
+
+    What an event says has happened is not made to happen there.
+    """
     for name, value in (("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")):
         monkeypatch.setenv(name, value)
-    with ambient("observe"):
+    with ambient("observe") as world:
+        world.happen(EVENT)
         session = botocore.session.Session()
         assert sent(session, "list_clusters")
         with pytest.raises(Exception, match="StopTask: replay --aws is read only"):

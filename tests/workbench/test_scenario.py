@@ -25,6 +25,7 @@ def test_every_field_but_clusters_and_groups_has_a_default(tmp_path: Path) -> No
     cluster = scenario.clusters[0]
     assert (cluster.name, cluster.groups[0].name, cluster.groups[0].size) == ("default", "default-1", (0, 2, 6))
     assert cluster.groups[0].managed
+    assert (cluster.groups[0].capacity_rebalance, cluster.groups[0].spot_draining, cluster.groups[0].tags) == (False, False, {})
     assert scenario.start == datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 
 
@@ -39,15 +40,16 @@ clusters:
     policy: {draining: {enabled: true}}
     groups:
       - {name: orders-spot, instance_type: m5.large, market: spot, min: 2, desired: 4, max: 12,
-         zones: [us-east-1a, us-east-1b], managed: true, launch: never-registers, hooks: [{name: drain, transition: terminating}]}
+         zones: [us-east-1a, us-east-1b], managed: true, launch: never-registers, hooks: [{name: drain, transition: terminating}],
+         capacity_rebalance: true, spot_draining: true, tags: {team: orders}}
     instances:
       - {id: i-0aaa0000000000001, group: orders-spot, zone: us-east-1a, agent: 1.14.3, connected: false,
-         status: DRAINING, cpu: 2048, memory: 7680, lacks: [ecs.capability.secrets.ssm.environment-variables]}
+         status: DRAINING, ec2: stopped, cpu: 2048, memory: 7680, lacks: [ecs.capability.secrets.ssm.environment-variables]}
     services:
       - {name: web, desired: 6, cpu: 256, memory: 512, host_ports: [8080], network: bridge, secrets: ssm,
          daemon: false, min_healthy: 100, max_percent: 200, constraints: [distinctInstance], protected: false}
     tasks:
-      - {family: nightly, on: i-0aaa0000000000001, cpu: 512, memory: 1024}
+      - {family: nightly, on: i-0aaa0000000000001, cpu: 512, memory: 1024, tags: {bulwark:restart: "yes"}}
 """,
     )
     cluster = scenario.clusters[0]
@@ -55,9 +57,17 @@ clusters:
     assert (machine.agent, machine.connected, machine.status, machine.memory) == ("1.14.3", False, "DRAINING", 7680)
     assert cluster.groups[0].hooks[0].heartbeat == 3600
     assert cluster.policy == {"draining": {"enabled": True}}
-    assert cluster.tasks[0].on == "i-0aaa0000000000001"
+    assert (cluster.tasks[0].on, cluster.tasks[0].tags) == ("i-0aaa0000000000001", {"bulwark:restart": "yes"})
+    group = cluster.groups[0]
+    assert (group.capacity_rebalance, group.spot_draining, group.tags, machine.ec2) == (True, True, {"team": "orders"}, "stopped")
     assert cluster.services[0].host_ports == (8080,)
     assert scenario.start.year == 2026
+
+
+def test_a_group_that_did_not_opt_in_may_carry_the_tag_all_the_same() -> None:
+    """A tag that the group would not have by itself is the scenario's to give: a name that is not propagated, or a wrong one."""
+    group = {"managed": False, "tags": {"bulwark:cluster": "elsewhere", "AmazonECSManaged": ""}}
+    assert read_scenario({"clusters": [{"groups": [group]}]}, "test").clusters[0].groups[0].own_tags == ("Name",)
 
 
 def test_a_daemon_has_ecs_own_bounds() -> None:
@@ -104,6 +114,18 @@ def test_every_shipped_scenario_is_valid(path: Path) -> None:
         (GROUPS % "{agent: 'new'}", "clusters[0].groups[0].agent:", "1.107.0"),
         (GROUPS % "{name: a b}", "clusters[0].groups[0].name:", "letters"),
         (GROUPS % "{hooks: [{heartbeat: 9000}]}", "clusters[0].groups[0].hooks[0].heartbeat:", "7200 or less"),
+        (GROUPS % "{spot_draining: 1}", "clusters[0].groups[0].spot_draining:", "true or false"),
+        (GROUPS % "{capacity_rebalance: yes}", "clusters[0].groups[0].capacity_rebalance:", "true or false"),
+        (GROUPS % "{tags: [a]}", "clusters[0].groups[0].tags:", "{name: value}"),
+        (GROUPS % "{tags: {a: 1}}", "clusters[0].groups[0].tags.a:", "quotes"),
+        (GROUPS % "{tags: {'aws:a': b}}", "clusters[0].groups[0].tags.aws:a:", "choose another"),
+        (GROUPS % "{tags: {'bulwark:cluster': b}}", "clusters[0].groups[0].tags.bulwark:cluster:", "drop it"),
+        (GROUPS % "{tags: {Name: b}}", "clusters[0].groups[0].tags.Name:", "drop it"),
+        (GROUPS % "{capacity_provider: {}, tags: {AmazonECSManaged: ''}}", "clusters[0].groups[0].tags.AmazonECSManaged:", "drop it"),
+        (GROUPS % f"{{tags: {{{'k' * 129}: b}}}}", "clusters[0].groups[0].tags.kkk", "shorten it"),
+        (GROUPS % f"{{tags: {{{', '.join(f'k{n}: a' for n in range(41))}}}}}", "clusters[0].groups[0].tags:", "drop some"),
+        ("clusters: [{groups: [{}], instances: [{ec2: stoped}]}]", "clusters[0].instances[0].ec2:", "did you mean stopped?"),
+        ("clusters: [{groups: [{}], tasks: [{tags: {'aws:a': b}}]}]", "clusters[0].tasks[0].tags.aws:a:", "choose another"),
         (GROUPS % "{name: a}, {name: a}", "clusters[0].groups[1].name:", "choose another"),
         ("clusters: [{name: a, groups: [{}]}, {name: a, groups: [{}]}]", "clusters[1].name:", "choose another"),
         ("clusters: [{groups: [{}], instances: [{id: i-3}]}]", "clusters[0].instances[0].id:", "17 hexadecimal"),

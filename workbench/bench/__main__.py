@@ -1,4 +1,4 @@
-"""``python -m workbench.bench [--json] [--runs N] [--only calls,storm,cold-start] [--python PATH]``.
+"""``python -m workbench.bench [--json] [--runs N] [--only calls,storm,...] [--python PATH]``.
 
 Exit code 0: every bound holds; 1: one does not; 2: bad input, or something needed is missing, said in one line.
 """
@@ -14,29 +14,39 @@ from rich.console import Console
 from workbench.bench.artifact import BuildError
 from workbench.bench.calls import SIZES, WarningCalls, measure_calls
 from workbench.bench.cold_start import measure
+from workbench.bench.extent import Extent
+from workbench.bench.in_time import measure_in_time
+from workbench.bench.lifecycle import measure_lifecycle
 from workbench.bench.storm import Storm, measure_storm, read_delivery
+from workbench.bench.sweep import Sweeps, measure_sweeps
 from workbench.bench.table import Results, as_document, as_table
+from workbench.events import InputError
 from workbench.lambda_runtime import FunctionInitError, RuntimeUnavailableError
 from workbench.template import TemplateError
 
-PARTS = ("calls", "storm", "cold-start")
-WIDTH = 130
+PARTS = ("calls", "storm", "cold-start", "lifecycle", "sweep", "in-time")
+WIDTH = 138
 WARNINGS, INSTANCES = 500, 600
 """The storm: so many warnings, in a cluster of so many instances."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and return the exit code."""
+def main(arguments: Sequence[str] | None = None, extent: Extent | None = None) -> int:
+    """Measure, print, and return the exit code. ``extent``: sizes and bounds of the parts about drains, if not the usual ones."""
     options = _parser().parse_args(arguments)
     progress = _progress()
+    extent = extent or Extent()
+    wanted = frozenset(options.only)
     try:
         results = Results(
-            calls=_calls(progress) if "calls" in options.only else (),
-            storms=_storms(progress) if "storm" in options.only else (),
-            cold_starts=tuple(measure(options.runs, options.python, progress)) if "cold-start" in options.only else (),
+            calls=_calls(progress) if "calls" in wanted else (),
+            storms=_storms(progress) if "storm" in wanted else (),
+            lifecycle=measure_lifecycle(extent.sizes, extent.hook_calls, progress) if "lifecycle" in wanted else None,
+            sweeps=_sweeps(extent, progress) if "sweep" in wanted else None,
+            in_time=measure_in_time(extent.ways, extent.elsewhere_s, progress) if "in-time" in wanted else (),
+            cold_starts=tuple(measure(options.runs, options.python, progress)) if "cold-start" in wanted else (),
             python=_version(options.python),
         )
-    except (BuildError, FunctionInitError, RuntimeUnavailableError, TemplateError) as error:
+    except (BuildError, FunctionInitError, InputError, RuntimeUnavailableError, TemplateError) as error:
         sys.stderr.write(f"bench: {error}\n")
         return 2
     if options.json:
@@ -51,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     """The command line; a wrong one ends the process with code 2."""
     parser = argparse.ArgumentParser(
-        prog="python -m workbench.bench", description="Measured figures: AWS calls, a storm of warnings, cold start."
+        prog="python -m workbench.bench",
+        description="Measured figures: AWS calls of warnings, hooks and sweeps, time to safety, cold start.",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout instead of the table")
     parser.add_argument("--runs", type=_positive, default=15, help="cold starts of each variant (15)")
@@ -86,6 +97,11 @@ def _storms(progress: Callable[[str], None]) -> tuple[tuple[str, Storm], ...]:
     real = measure_storm(WARNINGS, INSTANCES, limits.batch_size, progress=progress)
     worst = measure_storm(WARNINGS, INSTANCES, limits.batch_size, at_once=limits.at_once, virtual=True, progress=progress)
     return (("as run", real), (f"worst case: {limits.at_once} at once, 0 s a call", worst))
+
+
+def _sweeps(extent: Extent, progress: Callable[[str], None]) -> Sweeps:
+    """Quiet sweeps of every size, and those with drains in progress."""
+    return measure_sweeps(extent.clusters, extent.instances, extent.drains, bound=extent.sweep_calls, progress=progress)
 
 
 def _progress() -> Callable[[str], None]:

@@ -21,12 +21,20 @@ MODIFY = Bucket("cluster resource modify", 100, 40)
 READ = Bucket("cluster resource read", 100, 20)
 SERVICE_READ = Bucket("service read", 100, 20)
 PROVIDER_READ = Bucket("capacity provider read", 50, 20)
+SERVICE_MODIFY = Bucket("service modify", 50, 5)
+DEFINITION_READ = Bucket("task definition read", 50, 20)
+PROTECTION = Bucket("task protection", 200, 80)
+
+MODIFYING = ("UpdateContainerInstancesState", "PutAttributes", "DeleteAttributes", "StopTask", "RunTask", "DeregisterContainerInstance")
 
 DOCUMENTED: dict[str, Bucket] = {
-    **dict.fromkeys(("UpdateContainerInstancesState", "PutAttributes", "StopTask", "RunTask", "DeregisterContainerInstance"), MODIFY),
+    **dict.fromkeys(MODIFYING, MODIFY),
     **dict.fromkeys(("DescribeContainerInstances", "ListContainerInstances", "DescribeTasks", "ListTasks", "ListAttributes"), READ),
     **dict.fromkeys(("DescribeServices", "ListServices"), SERVICE_READ),
     "DescribeCapacityProviders": PROVIDER_READ,
+    "UpdateService": SERVICE_MODIFY,
+    "DescribeTaskDefinition": DEFINITION_READ,
+    "GetTaskProtection": PROTECTION,
 }
 """ECS operation to the bucket it draws from."""
 

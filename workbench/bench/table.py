@@ -9,7 +9,11 @@ from rich.table import Table
 
 from workbench.bench.calls import DRAINING_BOUND, TOTAL_BOUND, WarningCalls, calls_hold
 from workbench.bench.cold_start import BOUND, OURS, SAME_CLIENTS, ColdStart, ratio
+from workbench.bench.in_time import InTime, assumptions
+from workbench.bench.lifecycle import Lifecycle
+from workbench.bench.rows import Row, in_time_rows, lifecycle_rows, sweep_rows
 from workbench.bench.storm import Storm, storm_holds
+from workbench.bench.sweep import Sweeps
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,13 +24,17 @@ class Results:
     storms: tuple[tuple[str, Storm], ...] = ()
     cold_starts: tuple[ColdStart, ...] = ()
     python: str = ""
+    lifecycle: Lifecycle | None = None
+    sweeps: Sweeps | None = None
+    in_time: tuple[InTime, ...] = ()
 
     @property
     def holds(self) -> bool:
         """Whether every bound holds among what was measured."""
         calls = not self.calls or calls_hold(list(self.calls))
         storms = all(storm_holds(storm) for _, storm in self.storms)
-        return calls and storms and (not self.cold_starts or ratio(list(self.cold_starts)) <= BOUND)
+        drains = all(part is None or part.holds for part in (self.lifecycle, self.sweeps)) and all(i.holds for i in self.in_time)
+        return calls and storms and drains and (not self.cold_starts or ratio(list(self.cold_starts)) <= BOUND)
 
 
 def as_document(results: Results) -> dict[str, Any]:
@@ -39,6 +47,13 @@ def as_document(results: Results) -> dict[str, Any]:
     if results.cold_starts:
         variants = [dataclasses.asdict(c) for c in results.cold_starts]
         document["cold_start"] = {"python": results.python, "variants": variants, "ratio": ratio(list(results.cold_starts)), "bound": BOUND}
+    if results.lifecycle:
+        document["lifecycle"] = {**dataclasses.asdict(results.lifecycle), "same": results.lifecycle.same, "holds": results.lifecycle.holds}
+    if results.sweeps:
+        document["sweep"] = {**dataclasses.asdict(results.sweeps), "same": results.sweeps.same, "holds": results.sweeps.holds}
+    if results.in_time:
+        warnings = [{**dataclasses.asdict(i), "holds": i.holds} for i in results.in_time]
+        document["in_time"] = {"assumed": assumptions(), "warnings": warnings}
     return document
 
 
@@ -47,15 +62,20 @@ def as_table(results: Results) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title="Bulwark: measured", title_justify="left")
     for column, justify in (("measured", "left"), ("on", "left"), ("figure", "right"), ("at most", "right"), ("holds", "left")):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for rows in (_call_rows(results.calls), _storm_rows(results.storms), _cold_rows(results.cold_starts, results.python)):
+    groups = (
+        _call_rows(results.calls),
+        lifecycle_rows(results.lifecycle),
+        sweep_rows(results.sweeps),
+        in_time_rows(results.in_time),
+        _storm_rows(results.storms),
+        _cold_rows(results.cold_starts, results.python),
+    )
+    for rows in groups:
         for measured, on, figure, bound, holds in rows:
             table.add_row(measured, on, figure, bound, "" if holds is None else "yes" if holds else "[bold red]NO[/]")
         if rows:
             table.add_section()
     return table
-
-
-Row = tuple[str, str, str, str, bool | None]
 
 
 def _call_rows(results: Sequence[WarningCalls]) -> list[Row]:

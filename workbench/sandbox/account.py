@@ -1,6 +1,7 @@
 """An AWS account in memory, alive: moto in process, a clock of its own, and the two halves that make things happen."""
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -19,6 +20,7 @@ from workbench.sandbox.autoscaling import AutoScalingPhysics
 from workbench.sandbox.build import build
 from workbench.sandbox.build_work import protect
 from workbench.sandbox.ec2 import SPOT, Ec2Physics
+from workbench.sandbox.happenings import Happenings
 from workbench.sandbox.machine import ACCOUNT_ID, REGION, EcsHalf
 from workbench.sandbox.scenario import Scenario
 
@@ -67,6 +69,8 @@ class Account:
             self.settle(SETTLED_BEFORE)
             for cluster in self.scenario.clusters:
                 protect(cluster, self.client("ecs"))
+            for machine in list(self.ec2.machines.values()):
+                self.ec2.bring_to(machine.id, machine.ec2, self.now)
             self._open = stack.pop_all()
         return self
 
@@ -90,14 +94,42 @@ class Account:
         """Let the account live for ``seconds`` of its own time: launches come up, the scheduler places and moves tasks."""
         end = self.now + timedelta(seconds=seconds)
         while self.now < end:
-            now = min(self.now + timedelta(seconds=STEP), end)
+            now = min(self.now + timedelta(seconds=STEP), end, *self._happenings.due_after(self.now))
             self._clock.move_to(now)
+            self._happenings.tick(now)
             self.groups.tick(now)
             self.ecs.tick(now)
 
+    def happen(self, event: Mapping[str, Any]) -> None:
+        """Make true what an EventBridge event says has happened, before anybody is woken by it.
+
+        What is only announced (a Spot reclaim) comes about in ``settle``. An event that says nothing of EC2 or Auto Scaling, one
+        that is malformed, or one about something the account does not have, changes nothing.
+        """
+        self._happenings.happen(event, self.now)
+
     def interrupt(self, instance_id: str) -> bool:
-        """Take a Spot instance, as EC2 does 120 s after its warning. False if it is unknown or gone already."""
+        """Take a Spot instance at once, as EC2 does two minutes after its warning. False if it is unknown or gone already."""
         return self.ec2.terminate(instance_id, self.now, SPOT)
+
+    def vanish(self, instance_id: str) -> bool:
+        """EC2 terminates an instance whose agent has lost its connection: ECS keeps it, a ghost with its tasks.
+
+        False if it is unknown or gone already.
+        """
+        return self.ec2.bring_to(instance_id, "terminated", self.now)
+
+    def terminating(self, group: str, instance_id: str) -> dict[str, str]:
+        """Let the group begin to terminate a member, for nobody's request; the tokens of the hooks that hold it, by hook name.
+
+        One that it is terminating already goes on as it was. Raises LookupError if the instance is not the group's.
+        """
+        found = self.groups.member(instance_id)
+        if found is None or found[0].model.name != group:
+            raise LookupError(f"{instance_id} is no member of the group {group}")
+        life, member = found
+        self.groups.retire(life, member, "an instance was taken out of service.", self.now)
+        return {action.hook: action.token for action in life.actions.in_progress if action.instance_id == instance_id}
 
     def _start_physics(self) -> None:
         """Attach the halves to moto's backends, which moto has just reset."""
@@ -106,6 +138,7 @@ class Account:
         self.ecs = self._ecs or _ecs_half()
         self.ec2 = Ec2Physics(ec2_backends[ACCOUNT_ID][REGION], self.ecs)
         self.groups = AutoScalingPhysics(autoscaling_backends[ACCOUNT_ID][REGION], self.ec2, self.ecs)
+        self._happenings = Happenings(self.ec2, self.groups, self.ecs)
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 
 from moto.autoscaling.models import InstanceState
 
-from workbench.sandbox.autoscaling_activities import PROTECTED, SPOT_CAPACITY, Activities, on_demand_capacity
+from workbench.sandbox.autoscaling_activities import PROTECTED, SPOT_CAPACITY, TERMINATION, Activities, on_demand_capacity
 from workbench.sandbox.autoscaling_hooks import LAUNCHING, TERMINATING, LifecycleAction, LifecycleActions
 from workbench.sandbox.ec2 import ASG_NAME_TAG, Ec2Physics
 from workbench.sandbox.machine import EcsHalf, Machine
@@ -143,11 +143,17 @@ class AutoScalingPhysics:
             self._in_service(life, member, now)
 
     def retire(self, life: GroupLife, member: InstanceState, cause: str, now: datetime) -> dict[str, Any]:
-        """Begin to terminate a member, through the hooks that hold it; returns the scaling activity."""
-        record = life.activities.start(now, f"Terminating EC2 instance: {member.instance_id}", cause, zone=member.availability_zone or "")
+        """Begin to terminate a member, through the hooks that hold it; returns the scaling activity.
+
+        One that is being terminated already goes on as it was: its hooks begin no second wait.
+        """
+        under_way = life.activities.under_way(member.instance_id, TERMINATION)
+        if under_way is not None and member.lifecycle_state.startswith("Terminating"):
+            return under_way
+        record = life.activities.start(now, f"{TERMINATION}: {member.instance_id}", cause, zone=member.availability_zone or "")
         life.ready.pop(member.instance_id, None)
         life.actions.forget(member.instance_id)
-        held = life.actions.begin(self._hooks(life), TERMINATING, member.instance_id, now)
+        held = life.actions.begin(self.hooks(life), TERMINATING, member.instance_id, now)
         member.lifecycle_state = "Terminating:Wait" if held else "Terminating"
         return record
 
@@ -157,7 +163,7 @@ class AutoScalingPhysics:
         member.lifecycle_state = "Detaching"
         return life.activities.start(now, f"Detaching EC2 instance: {member.instance_id}", cause, zone=member.availability_zone or "")
 
-    def _hooks(self, life: GroupLife) -> list[Any]:
+    def hooks(self, life: GroupLife) -> list[Any]:
         """The lifecycle hooks of the group, moto's models."""
         hooks: list[Any] = self.backend.describe_lifecycle_hooks(life.model.name, [])
         return hooks
@@ -178,7 +184,7 @@ class AutoScalingPhysics:
         for member in [m for m in life.model.instance_states if m.lifecycle_state != "InService"]:
             if member.lifecycle_state in ("Terminating", "Terminating:Proceed"):
                 self.ec2.terminate(member.instance_id, now)
-                life.activities.end_about(member.instance_id, "Terminating EC2 instance", now)
+                life.activities.end_about(member.instance_id, TERMINATION, now)
                 life.drop(member)
             elif member.lifecycle_state == "Detaching":
                 self.ec2.backend.delete_tags([member.instance_id], {ASG_NAME_TAG: life.model.name})
@@ -207,7 +213,7 @@ class AutoScalingPhysics:
                 continue
             if machine.registers:
                 self.ecs.register(machine)
-            if life.actions.begin(self._hooks(life), LAUNCHING, instance_id, now):
+            if life.actions.begin(self.hooks(life), LAUNCHING, instance_id, now):
                 member.lifecycle_state = "Pending:Wait"
             else:
                 self._in_service(life, member, now)
@@ -264,7 +270,7 @@ class AutoScalingPhysics:
             if not open_to_it:
                 last = life.activities.records[-1] if life.activities.records else {}
                 if last.get("StatusMessage") != PROTECTED:
-                    life.activities.fail(now, "Terminating EC2 instance", cause, PROTECTED)
+                    life.activities.fail(now, TERMINATION, cause, PROTECTED)
                 return
             victim = min(open_to_it, key=lambda m: (-zones[m.availability_zone], m.instance.launch_time, m.instance_id))
             open_to_it.remove(victim)

@@ -10,6 +10,8 @@ SPOT_CAPACITY = (
     "There is no Spot capacity available that matches your request. Launching EC2 instance failed."
 )
 PROTECTED = "Could not scale to desired capacity because all remaining instances are protected from scale in."
+TERMINATION = "Terminating EC2 instance"
+"""How the description of a termination begins."""
 
 _NAMESPACE = uuid.UUID("5b1f0c1e-0000-4000-8000-000000000000")
 """The name space of this account's activity ids and lifecycle tokens: the same run gives the same ids."""
@@ -63,12 +65,16 @@ class Activities:
         """Record an attempt that failed at once, with EC2's or Auto Scaling's ``message``."""
         end(self.start(now, description, cause, zone=zone, subnet=subnet), now, message)
 
+    def under_way(self, instance_id: str, verb: str) -> dict[str, Any] | None:
+        """The activity in progress that is called ``verb`` and names the instance, if there is one."""
+        named = f"{verb}: {instance_id}"
+        return next((r for r in reversed(self.records) if r["StatusCode"] == "InProgress" and r["Description"] == named), None)
+
     def end_about(self, instance_id: str, verb: str, now: datetime, message: str = "") -> None:
         """End the activity in progress that is called ``verb`` and names the instance; nothing if there is none."""
-        for record in reversed(self.records):
-            if record["StatusCode"] == "InProgress" and record["Description"] == f"{verb}: {instance_id}":
-                end(record, now, message)
-                return
+        record = self.under_way(instance_id, verb)
+        if record is not None:
+            end(record, now, message)
 
 
 def end(record: dict[str, Any], now: datetime, message: str = "") -> None:

@@ -7,13 +7,12 @@ from moto.core.responses import ActionResult, EmptyResult
 
 from workbench.sandbox.autoscaling import AutoScalingPhysics
 from workbench.sandbox.autoscaling_answers import MOST_RECORDS, Call, check_sizes, group_of, now, page_of, too_many
+from workbench.sandbox.autoscaling_tags import check_filters
 
 MOST_DESCRIBED = 50
 """Instance ids to a DescribeAutoScalingInstances call, and its page; also the usual page of groups."""
 GROUPS_ALLOWED, CONFIGURATIONS_ALLOWED = 500, 200
 """Auto Scaling groups and launch configurations to a Region, by default quota."""
-HEARTBEAT = range(30, 7201)
-"""Seconds a hook's heartbeat may be."""
 
 
 def create_group(call: Call, physics: AutoScalingPhysics) -> None:
@@ -35,6 +34,7 @@ def update_group(call: Call, physics: AutoScalingPhysics) -> Any:
     check_sizes(least, desired, most)
     wanted = desired if desired is not None else min(max(group.desired_capacity, least), most)
     mixed = group.mixed_instances_policy
+    group.capacity_rebalance = call.get("CapacityRebalance", group.capacity_rebalance)
     group.update(
         availability_zones=call.get("AvailabilityZones", []),
         desired_capacity=wanted,
@@ -79,6 +79,7 @@ def set_desired(call: Call, physics: AutoScalingPhysics) -> Any:
 def describe_groups(call: Call, physics: AutoScalingPhysics) -> Any:
     """DescribeAutoScalingGroups: 50 groups to a page unless asked for up to 100."""
     names, filters = call.get("AutoScalingGroupNames", []), call.get("Filters", [])
+    check_filters(filters)
     groups = physics.backend.describe_auto_scaling_groups(names, filters=filters)
     page, token = page_of(call, groups, default=MOST_DESCRIBED)
     return ActionResult({"AutoScalingGroups": page, "NextToken": token})
@@ -109,15 +110,6 @@ def describe_limits(_call: Call, physics: AutoScalingPhysics) -> Any:
     """DescribeAccountLimits: the default quotas, and what is used of them."""
     used = {"NumberOfAutoScalingGroups": len(physics.lives), "NumberOfLaunchConfigurations": len(physics.backend.launch_configurations)}
     return ActionResult({"MaxNumberOfAutoScalingGroups": GROUPS_ALLOWED, "MaxNumberOfLaunchConfigurations": CONFIGURATIONS_ALLOWED, **used})
-
-
-def put_hook(call: Call, physics: AutoScalingPhysics) -> Any:
-    """PutLifecycleHook: the group exists and the heartbeat is one AWS takes; moto keeps the record."""
-    group_of(physics, call["AutoScalingGroupName"])
-    beat = call.get("HeartbeatTimeout")
-    if beat is not None and beat not in HEARTBEAT:
-        raise ValidationError(f"Heartbeat timeout must be between {HEARTBEAT[0]} and {HEARTBEAT[-1]} seconds.")
-    return None
 
 
 def group_exists(call: Call, physics: AutoScalingPhysics) -> None:

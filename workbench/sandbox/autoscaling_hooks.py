@@ -54,9 +54,11 @@ class LifecycleActions:
         return bool(ours)
 
     def find(self, hook: str, token: str | None, instance_id: str | None) -> LifecycleAction | None:
-        """The open action of that hook with the token, or for the instance if no token is given."""
+        """The open action of that hook with the token, for the instance, or both if both are given; None if neither is."""
+        if not token and not instance_id:
+            return None
         for action in self._open:
-            if action.hook == hook and (action.token == token if token else action.instance_id == instance_id):
+            if action.hook == hook and token in (None, "", action.token) and instance_id in (None, "", action.instance_id):
                 return action
         return None
 

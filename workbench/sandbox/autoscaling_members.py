@@ -106,11 +106,15 @@ def _moved(life: GroupLife, members: list[InstanceState], state: str, what: str,
 def terminate(call: Call, physics: AutoScalingPhysics) -> Any:
     """TerminateInstanceInAutoScalingGroup: through the hooks, whatever the protection; a decrement may not pass the minimum.
 
-    Takes one InstanceId, or up to 100 InstanceIds of the group it names.
+    Takes one InstanceId, or up to 100 InstanceIds of the group it names. Asked again of an instance that is being terminated it
+    answers with the activity under way, and lowers desired again if it is told to (cluster-autoscaler's issue 4095).
     """
-    single, many = call.get("InstanceId"), call.get("InstanceIds", [])
+    single, many, name = call.get("InstanceId"), call.get("InstanceIds", []), call.get("AutoScalingGroupName")
     too_many("instanceIds", len(many), MOST_TERMINATED)
-    found = [_managed(physics, instance_id) for instance_id in ([single] if single else many)]
+    found = [_managed(physics, instance_id) for instance_id in ([single] if single else dict.fromkeys(many))]
+    for life, member in found:
+        if not single and life.model.name != name:
+            raise ValidationError(f"The instance {member.instance_id} is not part of Auto Scaling group {name}.")
     if call.get("ShouldDecrementDesiredCapacity"):
         for group in {id(life): life.model for life, _ in found}.values():
             leaving = sum(1 for life, _ in found if life.model is group)

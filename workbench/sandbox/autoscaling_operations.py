@@ -11,7 +11,9 @@ from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.autoscaling.responses import AutoScalingResponse
 
 from workbench.sandbox import autoscaling_groups as groups
+from workbench.sandbox import autoscaling_hook_calls as hooks
 from workbench.sandbox import autoscaling_members as members
+from workbench.sandbox import autoscaling_tags as tags
 from workbench.sandbox.autoscaling import AutoScalingPhysics
 from workbench.sandbox.autoscaling_answers import Call
 
@@ -26,8 +28,11 @@ _OPERATIONS: dict[str, Operation] = {
     "describe_auto_scaling_instances": groups.describe_instances,
     "describe_scaling_activities": groups.describe_activities,
     "describe_account_limits": groups.describe_limits,
-    "put_lifecycle_hook": groups.put_hook,
+    "put_lifecycle_hook": hooks.put_hook,
     "describe_lifecycle_hooks": groups.group_exists,
+    "delete_lifecycle_hook": hooks.delete_hook,
+    "create_or_update_tags": tags.put_tags,
+    "delete_tags": tags.delete_tags,
     "attach_instances": groups.group_exists,
     "suspend_processes": groups.group_exists,
     "resume_processes": groups.group_exists,

@@ -8,14 +8,12 @@ from typing import Any
 from workbench.sandbox.autoscaling import AutoScalingPhysics, Launches
 from workbench.sandbox.build_work import run_services, run_standalone
 from workbench.sandbox.machine import EcsHalf, Machine
-from workbench.sandbox.scenario import ClusterSpec, GroupSpec, InstanceSpec, Scenario
+from workbench.sandbox.scenario import ECS_TAG, NAME_TAG, OPT_IN_TAG, ClusterSpec, GroupSpec, InstanceSpec, Scenario
 
 TABLE = "bulwark"
 """The DynamoDB table of the function: leases, demand, journal."""
 PARAMETERS = "/bulwark"
 """The Parameter Store prefix of policies and of the kill switch."""
-OPT_IN_TAG = "bulwark:cluster"
-"""The group's tag that names its ECS cluster, and so opts it in."""
 VPC_CIDR = "10.0.0.0/16"
 SUBNET_BITS = 19
 """A /19 in each zone: 8,187 addresses, enough for a cluster of ECS's 5,000 instances in one zone; the VPC holds eight."""
@@ -102,21 +100,21 @@ def _launches(cluster: ClusterSpec, spec: GroupSpec, network: Network, images: _
         lacks=spec.lacks,
         vpc_id=network.vpc_id,
         capacity_provider=spec.capacity_provider.name if spec.capacity_provider else None,
+        spot_draining=spec.spot_draining,
     )
     subnets = {zone: network.subnets[zone] for zone in spec.zones}
     return Launches(machine, subnets, spot=spec.market == "spot", outcome=spec.launch, delay=spec.launch_delay)
 
 
 def _build_group(cluster: ClusterSpec, spec: GroupSpec, launches: Launches, client: Client) -> None:
-    """The launch template and the group, with the tags it propagates."""
+    """The launch template and the group, with the tags it propagates and those of its own."""
     data: dict[str, Any] = {"ImageId": launches.machine.image_id, "InstanceType": spec.instance_type}
     if launches.spot:
         data["InstanceMarketOptions"] = {"MarketType": "spot"}
     template = f"{spec.name}-template"
     client("ec2").create_launch_template(LaunchTemplateName=template, LaunchTemplateData=data)
-    tags = {"Name": spec.name} | ({OPT_IN_TAG: cluster.name} if spec.managed else {})
-    if spec.capacity_provider:
-        tags["AmazonECSManaged"] = ""
+    values = {NAME_TAG: spec.name, OPT_IN_TAG: cluster.name, ECS_TAG: ""}
+    tags = {key: values[key] for key in spec.own_tags}
     least, desired, most = spec.size
     client("autoscaling").create_auto_scaling_group(
         AutoScalingGroupName=spec.name,
@@ -125,7 +123,11 @@ def _build_group(cluster: ClusterSpec, spec: GroupSpec, launches: Launches, clie
         DesiredCapacity=desired,
         MaxSize=most,
         VPCZoneIdentifier=",".join(launches.subnets.values()),
-        Tags=[{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.items()],
+        CapacityRebalance=spec.capacity_rebalance,
+        Tags=[
+            *({"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.items()),
+            *({"Key": key, "Value": value, "PropagateAtLaunch": False} for key, value in spec.tags.items()),
+        ],
     )
 
 
@@ -155,6 +157,8 @@ def _machine(spec: InstanceSpec, usual: Machine, spare_id: str) -> Machine:
         attributes=dict(spec.attributes),
         vpc_id=usual.vpc_id,
         capacity_provider=usual.capacity_provider,
+        ec2=spec.ec2,
+        spot_draining=usual.spot_draining,
     )
 
 

@@ -17,10 +17,11 @@ def run_standalone(cluster: ClusterSpec, ecs: Any, arns: Mapping[str, str]) -> N
     for index, task in enumerate(cluster.tasks):
         container = {"name": "main", "image": IMAGE, "cpu": task.cpu, "memory": task.memory, "essential": True}
         arn = ecs.register_task_definition(family=task.family, containerDefinitions=[container])["taskDefinition"]["taskDefinitionArn"]
+        tags = [{"key": key, "value": value} for key, value in task.tags.items()]
         if task.on is None:
-            answer = ecs.run_task(cluster=cluster.name, taskDefinition=arn, count=1, launchType="EC2")
+            answer = ecs.run_task(cluster=cluster.name, taskDefinition=arn, count=1, launchType="EC2", tags=tags)
         else:
-            answer = ecs.start_task(cluster=cluster.name, taskDefinition=arn, containerInstances=[arns[task.on]])
+            answer = ecs.start_task(cluster=cluster.name, taskDefinition=arn, containerInstances=[arns[task.on]], tags=tags)
         if answer["failures"] or not answer["tasks"]:
             reason = answer["failures"][0]["reason"] if answer["failures"] else "no task started"
             raise ScenarioError(f"cluster {cluster.name}, tasks[{index}] ({task.family}): ECS refuses it ({reason}); make room for it")

@@ -19,6 +19,9 @@ ASG_NAME_TAG = "aws:autoscaling:groupName"
 USER = StateReason("Client.UserInitiatedShutdown: User initiated shutdown", "Client.UserInitiatedShutdown")
 SPOT = StateReason("Server.SpotInstanceTermination: Spot instance termination", "Server.SpotInstanceTermination")
 
+STATES = {"pending": 0, "running": 16, "stopping": 64, "stopped": 80, "shutting-down": 32, "terminated": 48}
+"""EC2's instance states and their codes, in the order of an instance's life; only a stopped one may also start again."""
+
 
 class _ImagesRemembered:
     """An EC2 backend whose image lookup by id is answered from memory; everything else is the backend's own."""
@@ -41,7 +44,10 @@ class _ImagesRemembered:
 
 
 class Ec2Physics:
-    """The instances of the account: launches them, ends them, finds them by id, and tells ECS when a host is gone."""
+    """The instances of the account: launches them, ends them, finds them by id, and tells ECS when a host is gone.
+
+    ``ended`` is when each stopped or terminated; ``condemned`` when each had its Spot warning, and of what.
+    """
 
     def __init__(self, backend: Any, ecs: EcsHalf) -> None:
         """``backend``: moto's EC2 backend, which this object attaches itself to until the backend is reset."""
@@ -49,6 +55,7 @@ class Ec2Physics:
         self.ecs = ecs
         self.machines: dict[str, Machine] = {}
         self.ended: dict[str, datetime] = {}
+        self.condemned: dict[str, tuple[datetime, str]] = {}
         self._instances: dict[str, Instance] = {}
         self._launched: dict[str, int] = {}
         self._images = _ImagesRemembered(backend)
@@ -109,9 +116,28 @@ class Ec2Physics:
         instance.terminate()
         instance.state_reason = reason
         instance._reason = f"{reason.code.rpartition('.')[2]} ({now:%Y-%m-%d %H:%M:%S} GMT)"  # noqa: SLF001 (moto has no other way)
-        self.ended[instance_id] = now
+        self.ended.setdefault(instance_id, now)
         if instance_id in self.machines:
             self.ecs.host_gone(instance_id)
+        return True
+
+    def bring_to(self, instance_id: str, state: str, now: datetime) -> bool:
+        """Bring the instance on to a later state of its life (``STATES``) at ``now``. False if it is unknown, or as far already.
+
+        A host that has stopped or terminated took its agent's connection along: ECS, which nobody told, keeps it as it last
+        knew it. One that is only stopping or shutting down is connected still.
+        """
+        instance, order = self.find(instance_id), list(STATES)
+        if instance is None or order.index(instance.state) >= order.index(state):
+            return False
+        if state in ("stopped", "terminated"):
+            self.ecs.disconnect(instance_id)
+        if state == "terminated":
+            return self.terminate(instance_id, now)
+        if state == "stopped":
+            instance.stop()
+            self.ended.setdefault(instance_id, now)
+        instance.instance_state.name, instance.instance_state.code = state, STATES[state]
         return True
 
 

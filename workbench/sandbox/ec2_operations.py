@@ -12,6 +12,7 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError, InvalidInstanceIdError
 from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.responses.spot_instances import SpotInstances
 from moto.ec2.utils import filter_reservations
 
 INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})\Z")
@@ -21,12 +22,17 @@ Operation = Callable[[Any], Any]
 
 _moto_describe: Operation = InstanceResponse.describe_instances
 _moto_terminate: Operation = InstanceResponse.terminate_instances
+_moto_describe_requests: Operation = SpotInstances.describe_spot_instance_requests
+
+MARKED = {"terminate": "marked-for-termination", "stop": "marked-for-stop"}
+"""Status codes of a Spot request between the warning and the end (EC2 user guide, Spot request status), by what EC2 announced."""
 
 
 def install() -> None:
     """Put this module's operations on moto's EC2 response class. Doing it twice changes nothing."""
     InstanceResponse.describe_instances = _describe_instances  # type: ignore[method-assign]
     InstanceResponse.terminate_instances = _terminate_instances  # type: ignore[method-assign]
+    SpotInstances.describe_spot_instance_requests = _describe_spot_instance_requests  # type: ignore[method-assign]
 
 
 def _physics(response: Any) -> Any:
@@ -86,3 +92,22 @@ def _terminate_instances(self: Any) -> Any:
         now = previous if previous["Name"] == "terminated" else {"Code": 32, "Name": "shutting-down"}
         ended.append({"InstanceId": instance_id, "CurrentState": now, "PreviousState": previous})
     return ActionResult({"TerminatingInstances": ended})
+
+
+def _describe_spot_instance_requests(self: Any) -> Any:
+    """DescribeSpotInstanceRequests by ``status-code``: the requests of instances that have had their warning; else as moto does."""
+    physics = _physics(self)
+    codes = set(self._filters_from_querystring().get("status-code", ()))
+    if physics is None or not codes:
+        return _moto_describe_requests(self)
+    requests = [
+        {
+            "SpotInstanceRequestId": f"sir-{instance_id[-8:]}",
+            "InstanceId": instance_id,
+            "State": "active",
+            "Status": {"Code": MARKED[action], "UpdateTime": at, "Message": "Your Spot Instance is marked to be interrupted."},
+        }
+        for instance_id, (at, action) in physics.condemned.items()
+        if MARKED.get(action) in codes and physics.find(instance_id).state in ("running", "pending")
+    ]
+    return ActionResult({"SpotInstanceRequests": requests, "NextToken": None})

@@ -53,15 +53,39 @@ class EcsPhysics:
         With its agent connected it is deregistered and its tasks end; otherwise ECS knows of nothing: it stays registered,
         with the tasks last seen on it.
         """
-        now = datetime.now(UTC)
-        for cluster in list(self.backend.container_instances):
-            for instance in [i for i in instances_of(self.backend, cluster).values() if i.ec2_instance_id == machine_id]:
-                if instance.agent_connected and instance.status != "INACTIVE":
-                    ecs_tasks.host_terminated(self.backend, instance, now)
-                    instance.status = "INACTIVE"
-                instance.agent_connected = False
-                instance.changed()
-                state_of(self.backend).changes += 1
+        for instance in self._registrations(machine_id):
+            if instance.agent_connected and instance.status != "INACTIVE":
+                ecs_tasks.host_terminated(self.backend, instance, datetime.now(UTC))
+                instance.status = "INACTIVE"
+            self._lose(instance)
+
+    def disconnect(self, machine_id: str) -> None:
+        """The agent's connection is lost: every registration of the instance stays as it is, with the tasks last seen on it."""
+        for instance in self._registrations(machine_id):
+            if instance.agent_connected:
+                self._lose(instance)
+
+    def drain(self, machine_id: str) -> None:
+        """The agent sets its own container instance DRAINING: one that is ACTIVE, and whose agent can say so."""
+        for instance in self._registrations(machine_id):
+            if instance.agent_connected and instance.status == "ACTIVE":
+                instance.status = "DRAINING"
+                self._changed(instance)
+
+    def _registrations(self, machine_id: str) -> list[Instance]:
+        """Every container instance of one EC2 instance, those INACTIVE included."""
+        backend = self.backend
+        return [i for c in list(backend.container_instances) for i in instances_of(backend, c).values() if i.ec2_instance_id == machine_id]
+
+    def _lose(self, instance: Instance) -> None:
+        """ECS has no connection to the agent any more."""
+        instance.agent_connected = False
+        self._changed(instance)
+
+    def _changed(self, instance: Instance) -> None:
+        """The instance is different from before."""
+        instance.changed()
+        state_of(self.backend).changes += 1
 
     def tick(self, now: datetime) -> None:
         """Let ECS live until ``now`` (aware, UTC): tasks start and stop, the scheduler places and moves them."""

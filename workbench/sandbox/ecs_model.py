@@ -1,6 +1,7 @@
 """The container instances and tasks of the account in memory, as objects that moto serialises, and the state around them."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -212,6 +213,12 @@ class Task:
         """Whether it is STOPPED: only then does it hold nothing any more."""
         return self.last_status in ENDED
 
+    def untagged(self) -> "Task":
+        """The task as it shows when nobody asks for its tags."""
+        shown = copy(self)
+        shown.tags = []
+        return shown
+
     @property
     def containers(self) -> list[dict[str, Any]]:
         """Its containers, with the host ports they have once they run."""
@@ -277,12 +284,23 @@ class ServiceState:
     steady: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What RunTask answered to a client token: to which parameters, and when."""
+
+    asked: Mapping[str, Any]
+    tasks: list[Task]
+    failures: list[dict[str, str]]
+    at: datetime
+
+
 @dataclass(slots=True)
 class EcsState:
     """What ECS keeps beside moto's own records. It hangs on the backend, and so goes when moto is reset.
 
     ``now`` is until when ECS has lived; ``moving`` the tasks on their way up or down; ``changes`` counts everything that the
-    scheduler might want to look at; ``updating`` is when each agent update was asked for, by container instance id.
+    scheduler might want to look at; ``updating`` is when each agent update was asked for, by container instance id; ``answered``
+    what RunTask answered, by cluster and client token.
     """
 
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -290,6 +308,7 @@ class EcsState:
     services: dict[str, ServiceState] = field(default_factory=dict)
     changes: int = 0
     updating: dict[str, datetime] = field(default_factory=dict)
+    answered: dict[tuple[str, str], Answered] = field(default_factory=dict)
 
 
 def state_of(backend: EC2ContainerServiceBackend) -> EcsState:

@@ -288,3 +288,9 @@ def install() -> None:
         update_container_instances_state, deregister_container_instance, put_attributes, list_attributes, delete_attributes,
         update_container_agent, describe_capacity_providers,
     ])  # fmt: skip
+    # moto writes attributes out as AWS does for the operations it knows to answer with instances; others do, too.
+    transformers = EC2ContainerServiceResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER
+    as_listed = transformers["DescribeContainerInstancesResponse.containerInstances.ContainerInstance.attributes"]
+    transformers["UpdateContainerInstancesStateResponse.containerInstances.ContainerInstance.attributes"] = as_listed
+    for operation in ("DeregisterContainerInstance", "UpdateContainerAgent"):
+        transformers[f"{operation}Response.containerInstance.attributes"] = as_listed

@@ -1,4 +1,4 @@
-"""ECS's operations on tasks, as AWS answers them: placement with failures[], stopping, listing, protection."""
+"""ECS's operations on task definitions and tasks, as AWS answers them: stopping, listing, protection."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -7,16 +7,12 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from bulwark.core.packing import DEFAULT_STRATEGY, Need, Space, fits, misfits, place_many
-from bulwark.core.query import QueryError
-from workbench.sandbox import ecs_service_operations
+from workbench.sandbox import ecs_run_operations, ecs_service_operations
 from workbench.sandbox.ecs_answers import at_most, backend_of, cluster_of, invalid, missing, page, parameter, put_on_moto, refusal
 from workbench.sandbox.ecs_attributes import required_attributes
-from workbench.sandbox.ecs_model import Instance, Task, instances_of, tasks_of
-from workbench.sandbox.ecs_scheduler import active_spaces, strategies
-from workbench.sandbox.ecs_tasks import need_of, start, stop
+from workbench.sandbox.ecs_model import Task, instances_of, tasks_of
+from workbench.sandbox.ecs_tasks import stop
 
-NO_INSTANCES = "No Container Instances were found in your cluster."
 PROTECTION_MINUTES = 120
 """How long task protection lasts unless the call says otherwise (API reference, UpdateTaskProtection)."""
 
@@ -43,81 +39,6 @@ def _with_requirements(answer: ActionResult) -> ActionResult:
     return answer
 
 
-def run_task(self: Any) -> ActionResult:
-    """RunTask: at most ten, where the strategy puts them; one failure per instance examined for each kind of refusal.
-
-    Raises InvalidParameterException if the cluster has no container instance at all.
-    """
-    count = int(parameter(self, "count", 1))
-    if not 1 <= count <= 10:  # noqa: PLR2004  API reference, RunTask
-        raise invalid("count must be between 1 and 10.")
-    if parameter(self, "launchType") == "FARGATE":
-        raise refusal("UnsupportedFeatureException", "This account has container instances on EC2 only.")
-    need, definition = _asked(self)
-    instances = instances_of(backend_of(self), cluster_of(self))
-    if all(instance.status == "INACTIVE" for instance in instances.values()):
-        raise invalid(NO_INSTANCES)
-    spaces = active_spaces(instances.values(), parameter(self, "capacityProviderStrategy"))
-    chosen = place_many(need, count, spaces, strategies(parameter(self, "placementStrategy")) or DEFAULT_STRATEGY)
-    tasks = [_start(self, definition, instances[space.arn.rpartition("/")[2]], need) for space in chosen]
-    failures = []
-    if len(chosen) < count:
-        left = active_spaces(instances.values(), parameter(self, "capacityProviderStrategy"))
-        failures = [_failure(need, space) for space in left]
-    return ActionResult({"tasks": tasks, "failures": failures})
-
-
-def start_task(self: Any) -> ActionResult:
-    """StartTask: on the instances named, at most ten; a failure for each that is unknown, gone or has no room."""
-    asked = parameter(self, "containerInstances", [])
-    at_most(asked, 10, "containerInstances")
-    need, definition = _asked(self)
-    instances = instances_of(backend_of(self), cluster_of(self))
-    tasks, failures = [], []
-    for name in asked:
-        instance = instances.get(name.rpartition("/")[2])
-        if instance is None:
-            failures.append(missing(self, "container-instance", name))
-        elif not fits(need, instance.space):
-            failures.append(_failure(need, instance.space))
-        else:
-            tasks.append(_start(self, definition, instance, need))
-    return ActionResult({"tasks": tasks, "failures": failures})
-
-
-def _asked(response: Any) -> tuple[Need, Any]:
-    """What a RunTask or StartTask request asks of an instance, and the task definition."""
-    backend = backend_of(response)
-    cluster_of(response)
-    definition = backend.describe_task_definition(parameter(response, "taskDefinition"))
-    if definition.network_mode == "awsvpc" and not parameter(response, "networkConfiguration"):
-        raise invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
-    group = parameter(response, "group", f"family:{definition.family}")
-    constraints = parameter(response, "placementConstraints", [])
-    need = need_of(definition, backend, group=group, constraints=constraints, network=parameter(response, "networkConfiguration"))
-    try:
-        misfits(need, Space("", ""))
-    except QueryError as wrong:
-        raise invalid(f"Invalid placement constraint: {wrong}") from wrong
-    return need, definition
-
-
-def _start(response: Any, definition: Any, instance: Instance, need: Need) -> Task:
-    """Start a standalone task as the request asks."""
-    started_by = parameter(response, "startedBy", "")
-    task = start(backend_of(response), definition, instance, need, datetime.now(UTC), started_by=started_by)
-    task.tags = parameter(response, "tags", [])
-    task.overrides = parameter(response, "overrides", task.overrides)
-    return task
-
-
-def _failure(need: Need, space: Space) -> dict[str, str]:
-    """The failures[] entry of one instance: the first reason, the detail with all the numbers."""
-    reasons = misfits(need, space)
-    reason = reasons[0].reason
-    return {"arn": space.arn, "reason": reason, "detail": "; ".join(one.detail for one in reasons)}
-
-
 def stop_task(self: Any) -> ActionResult:
     """StopTask: SIGTERM now, STOPPED when the process has gone. Raises InvalidParameterException for an unknown task."""
     task = _task(self, parameter(self, "task", ""))
@@ -128,12 +49,14 @@ def stop_task(self: Any) -> ActionResult:
 
 
 def describe_tasks(self: Any) -> ActionResult:
-    """DescribeTasks: at most 100, those unknown under failures."""
+    """DescribeTasks: at most 100, those unknown under failures. Tags show only if they are asked for."""
     asked = parameter(self, "tasks", [])
     at_most(asked, 100, "tasks")
     cluster_of(self)
     found = {name: _task(self, name) for name in asked}
     tasks = list({task.task_arn: task for task in found.values() if task is not None}.values())
+    if "TAGS" not in parameter(self, "include", []):
+        tasks = [task.untagged() for task in tasks]
     return ActionResult({"tasks": tasks, "failures": [missing(self, "task", name) for name, task in found.items() if task is None]})
 
 
@@ -229,9 +152,10 @@ def _task(response: Any, name: str) -> Task | None:
 
 
 def install() -> None:
-    """Put these operations, and those on services, onto moto's response class."""
+    """Put these operations, those that start tasks and those on services, onto moto's response class."""
     put_on_moto([
-        register_task_definition, describe_task_definition, run_task, start_task, stop_task, describe_tasks, list_tasks,
-        get_task_protection, update_task_protection,
+        register_task_definition, describe_task_definition, stop_task, describe_tasks, list_tasks, get_task_protection,
+        update_task_protection,
     ])  # fmt: skip
+    ecs_run_operations.install()
     ecs_service_operations.install()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from moto.ec2.models import ec2_backends
@@ -20,25 +21,36 @@ STOP_SECONDS = 10
 DEACTIVATE_SECONDS = 2
 """After so long a stopping task shows STOPPING rather than DEACTIVATING."""
 
+SIZES = ("cpu", "memory", "memoryReservation", "resourceRequirements")
+"""What a container override may say about the container's size."""
+
 KEEP_STOPPED = timedelta(hours=1)
 """How long ECS still shows a task that ended."""
 
 
 def need_of(
-    definition: Any, backend: EC2ContainerServiceBackend, *, group: str, constraints: Iterable[Mapping[str, str]] = (), network: Any = None
+    definition: Any,
+    backend: EC2ContainerServiceBackend,
+    *,
+    group: str,
+    constraints: Iterable[Mapping[str, str]] = (),
+    network: Any = None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
 ) -> Need:
     """What a task of this definition (moto's object) asks of an instance.
 
-    ``constraints`` are those of the service or RunTask, on top of the definition's own; ``network`` a networkConfiguration.
+    ``constraints`` are those of the service or RunTask, on top of the definition's own; ``network`` a networkConfiguration;
+    ``overrides`` what RunTask puts in place of the definition's sizes.
     Size is the task's where it has one, otherwise the sum of its containers, memoryReservation before memory.
     """
-    containers = definition.container_definitions
+    containers = _overridden(definition.container_definitions, overrides)
     rules = [*definition.placement_constraints, *constraints]
     tcp, udp = _host_ports(containers, definition.network_mode)
     awsvpc = definition.network_mode == "awsvpc"
     return Need(
-        cpu=int(definition.cpu or 0) or sum(int(c.get("cpu") or 0) for c in containers),
-        memory=int(definition.memory or 0) or sum(int(c.get("memoryReservation") or c.get("memory") or 0) for c in containers),
+        cpu=int(overrides.get("cpu") or definition.cpu or 0) or sum(int(c.get("cpu") or 0) for c in containers),
+        memory=int(overrides.get("memory") or definition.memory or 0)
+        or sum(int(c.get("memoryReservation") or c.get("memory") or 0) for c in containers),
         gpu=sum(int(r["value"]) for c in containers for r in c.get("resourceRequirements", ()) if r.get("type") == "GPU"),
         ports=tcp,
         ports_udp=udp,
@@ -49,6 +61,12 @@ def need_of(
         zones=_zones(network, backend) if awsvpc else frozenset(),
         group=group,
     )
+
+
+def _overridden(containers: Sequence[Mapping[str, Any]], overrides: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The containers of a definition, with the sizes that overrides put in place of theirs."""
+    by_name = {o.get("name"): {k: v for k, v in o.items() if k in SIZES} for o in overrides.get("containerOverrides", ())}
+    return [{**container, **by_name.get(container["name"], {})} for container in containers]
 
 
 def _host_ports(containers: Sequence[Mapping[str, Any]], network_mode: str) -> tuple[frozenset[int], frozenset[int]]:

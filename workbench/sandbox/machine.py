@@ -22,6 +22,8 @@ class Machine:
     type. ``lacks`` names attributes that an agent of this version would have and this machine does not; ``attributes`` are
     custom ones. ``status`` is the container instance's (ACTIVE or DRAINING) and ``connected`` its agent's connection.
     ``registers`` False: the instance comes up in EC2 and never appears in ECS. ``group`` None: it belongs to no Auto Scaling group.
+    ``ec2`` is the EC2 state it is in when the story begins. ``spot_draining``: its agent sets itself DRAINING at a Spot warning
+    (ECS_ENABLE_SPOT_INSTANCE_DRAINING).
     """
 
     id: str
@@ -42,6 +44,8 @@ class Machine:
     vpc_id: str = ""
     capacity_provider: str | None = None
     registers: bool = True
+    ec2: str = "running"
+    spot_draining: bool = False
 
 
 class EcsHalf(Protocol):
@@ -53,6 +57,14 @@ class EcsHalf(Protocol):
 
     def host_gone(self, machine_id: str) -> None:
         """EC2 terminated the instance. A connected agent deregisters it; otherwise it stays, its agent not connected."""
+        ...
+
+    def disconnect(self, machine_id: str) -> None:
+        """The agent's connection is lost: ECS keeps the instance and its tasks as it last knew them."""
+        ...
+
+    def drain(self, machine_id: str) -> None:
+        """The agent sets its own container instance DRAINING, if it is ACTIVE and connected."""
         ...
 
     def tick(self, now: datetime) -> None:

@@ -27,6 +27,14 @@ NAME = r"[A-Za-z0-9_-]{0,100}"
 """What a name may hold: ECS's letters, digits, hyphens and underscores, and a length that every service takes."""
 
 
+NAME_TAG = "Name"
+"""The tag that EC2's console shows as an instance's name."""
+OPT_IN_TAG = "bulwark:cluster"
+"""The group's tag that names its ECS cluster, and so opts it in."""
+ECS_TAG = "AmazonECSManaged"
+"""The tag that ECS puts on a group behind a capacity provider."""
+
+
 def _name(default: str = "") -> str:
     """A name; left out or empty, it is made from what it belongs to."""
     name: str = pattern(NAME, default, "a name of letters, digits, - and _, at most 100 of them")
@@ -57,6 +65,8 @@ class GroupSpec:
     """An Auto Scaling group. ``managed``: it carries the tag that opts it in. ``launch``: what becomes of launches from now on.
 
     ``desired`` left out is 2 within the bounds, ``max`` left out three times ``desired``. ``lacks`` names attributes its agents do without.
+    ``tags`` are the group's own, on top of those that opt it in: its instances do not get them. ``spot_draining``: its agents set
+    themselves DRAINING at a Spot warning.
     """
 
     name: str = _name()
@@ -72,6 +82,9 @@ class GroupSpec:
     hooks: tuple[HookSpec, ...] = ()
     suspended: frozenset[str] = frozenset()
     capacity_provider: CapacityProviderSpec | None = None
+    capacity_rebalance: bool = False
+    spot_draining: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
     agent: str = pattern(r"\d+\.\d+\.\d+", CURRENT_AGENT, "an agent version such as 1.107.0")
     lacks: frozenset[str] = frozenset()
 
@@ -83,10 +96,18 @@ class GroupSpec:
             desired = max(2, self.min) if self.max is None else min(max(2, self.min), self.max)
         return self.min, desired, max(3 * desired, 1) if self.max is None else self.max
 
+    @property
+    def own_tags(self) -> tuple[str, ...]:
+        """The keys of the tags that the group has without being given them."""
+        return (NAME_TAG, *((OPT_IN_TAG,) if self.managed else ()), *((ECS_TAG,) if self.capacity_provider else ()))
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """What is special about one instance of a group: its id, or, in launch order, anything but its id."""
+    """What is special about one instance of a group: its id, or, in launch order, anything but its id.
+
+    ``ec2``: stopped or terminated makes a ghost of it when the story begins: ECS still has it, with its tasks, and no connection.
+    """
 
     id: str | None = pattern(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})", None, "an instance id: i- and 17 hexadecimal digits")
     group: str = ""
@@ -94,6 +115,7 @@ class InstanceSpec:
     agent: str | None = pattern(r"\d+\.\d+\.\d+", None, "an agent version such as 1.107.0")
     connected: bool = True
     status: Literal["ACTIVE", "DRAINING"] = "ACTIVE"
+    ec2: Literal["running", "stopped", "terminated"] = "running"
     cpu: int | None = at_least(1, None)
     memory: int | None = at_least(1, None)
     gpu: int | None = at_least(0, None)
@@ -137,6 +159,7 @@ class TaskSpec:
     on: str | None = None
     cpu: int = at_least(0, 256)
     memory: int = at_least(4, 512)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from workbench.sandbox.scenario_reader import ScenarioError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from workbench.sandbox.scenario import ClusterSpec, GroupSpec, Scenario
 
@@ -106,6 +106,7 @@ def _check_work(cluster: ClusterSpec, where: str) -> None:
         if task.on is not None and task.on not in ids:
             fix = nearest(task.on, ids) if ids else "give an instance that id under instances"
             raise ScenarioError(f"{where}.tasks[{index}].on: no instance {task.on} with a fixed id in this cluster; {fix}")
+        _check_tags(task.tags, f"{where}.tasks[{index}].tags")
 
 
 def _check_group(group: GroupSpec, where: str) -> None:
@@ -121,8 +122,27 @@ def _check_group(group: GroupSpec, where: str) -> None:
     _one_of(sorted(group.suspended), PROCESSES, f"{where}.suspended")
     _one_of((group.instance_type,), _instance_types(), f"{where}.instance_type")
     _unique([(hook.name, f"{where}.hooks[{i}].name") for i, hook in enumerate(group.hooks)])
+    _check_tags(group.tags, f"{where}.tags")
+    for key in group.tags:
+        if key in group.own_tags:
+            raise ScenarioError(f"{where}.tags.{key}: the group has this tag by itself; drop it, or what brings it")
 
 
+def _check_tags(tags: Mapping[str, str], where: str) -> None:
+    """Check tags: keys and values of a length that AWS takes, and none of AWS's own; at most as many as a resource can have."""
+    if len(tags) > MOST_TAGS:
+        raise ScenarioError(f"{where}: {len(tags)} tags; give at most {MOST_TAGS}: drop some")
+    for key, value in tags.items():
+        if not 1 <= len(key) <= LONGEST_KEY or len(value) > LONGEST_VALUE:
+            raise ScenarioError(f"{where}.{key[:40]}: a key has 1 to {LONGEST_KEY} characters, a value at most {LONGEST_VALUE}; shorten it")
+        if key.lower().startswith("aws:"):
+            raise ScenarioError(f"{where}.{key}: keys that begin with aws: are AWS's own; choose another")
+
+
+MOST_TAGS = 40
+"""Tags that a scenario may give: AWS takes 50, and some are the sandbox's and Bulwark's."""
+LONGEST_KEY, LONGEST_VALUE = 128, 256
+"""Characters of a tag's key and value, as AWS takes them."""
 ZONES = tuple(f"us-east-1{letter}" for letter in "abcdef")
 """The zones of the account's Region."""
 

@@ -3,7 +3,7 @@
 Units are ECS's own: CPU in units (1,024 = one vCPU), memory in MiB. Times are aware datetimes in UTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -32,13 +32,21 @@ class Resources:
     ports_udp: frozenset[int] = frozenset()
 
 
+BY_INSTANCE = "by-instance"
+"""Stands for a lifecycle action's token that nobody told us: Auto Scaling also finds the action by its instance."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrainMark:
-    """Why an instance is draining, since when, and until when its work can leave."""
+    """Why an instance is draining, since when, and until when its work can leave.
+
+    ``hook``: the token of our terminate hook that waits for the drain; None: none does.
+    """
 
     cause: str
     since: datetime
     deadline: datetime
+    hook: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +86,18 @@ class ContainerInstance:
     described: bool = True
 
 
+ENDED = frozenset({"STOPPED", "DELETED"})
+"""Task statuses in which a task holds nothing any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One task on an instance. ``group`` is ECS's ``service:NAME`` or ``family:NAME``.
 
     ``known_size`` is False where ECS did not say what the task reserves; ``eni`` says that it has a network interface
-    of its own (awsvpc).
+    of its own (awsvpc). ``protected_until``: until when task scale-in protection holds. ``overrides`` is the JSON text of
+    what its start overrode, ``definition`` the ARN of its task definition, ``requires`` the attributes that it asks of an
+    instance, None if that was not read.
     """
 
     arn: str
@@ -99,6 +113,18 @@ class Task:
     known_size: bool = True
     eni: bool = False
     started_at: datetime | None = None
+    protected_until: datetime | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    definition: str = ""
+    overrides: str = "{}"
+    execute_command: bool = False
+    requires: tuple[tuple[str, str | None], ...] | None = None
+    capacity_provider: str | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still holds its place: anything but STOPPED, one told to stop included."""
+        return self.last_status not in ENDED
 
     @property
     def id(self) -> str:
@@ -127,6 +153,16 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A lifecycle hook of a group. ``heartbeat`` in seconds."""
+
+    name: str
+    heartbeat: int
+    terminating: bool = True
+    default_result: str = "ABANDON"
+
+
+@dataclass(frozen=True, slots=True)
 class GroupMember:
     """One instance of an Auto Scaling group. ``lifecycle`` is Auto Scaling's LifecycleState."""
 
@@ -138,7 +174,11 @@ class GroupMember:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One Auto Scaling group. ``min``, ``desired`` and ``max`` in the group's own capacity units."""
+    """One Auto Scaling group. ``min``, ``desired`` and ``max`` in the group's own capacity units.
+
+    ``hooks`` None: they were not read. ``hook_tag`` is the value of the tag by which Bulwark remembers whose terminate hook
+    the group has: ``own`` if Bulwark put it there, ``found`` if somebody else had.
+    """
 
     name: str
     min: int
@@ -149,6 +189,17 @@ class Group:
     suspended: frozenset[str] = frozenset()
     market: Market = "on-demand"
     ecs_managed: bool = False
+    capacity_rebalance: bool = False
+    hooks: tuple[Hook, ...] | None = None
+    hook_tag: str | None = None
+
+    def member(self, instance_id: str) -> GroupMember | None:
+        """The member of that id, if it is one."""
+        return next((m for m in self.members if m.id == instance_id), None)
+
+    def hook(self, name: str) -> Hook | None:
+        """The terminate hook of that name, if the hooks were read and it is among them."""
+        return next((h for h in self.hooks or () if h.name == name and h.terminating), None)
 
     @property
     def in_service(self) -> tuple[GroupMember, ...]:
@@ -159,6 +210,16 @@ class Group:
     def launching(self) -> tuple[GroupMember, ...]:
         """Members on their way in: every Pending state, and none of the warm pool's."""
         return tuple(m for m in self.members if m.lifecycle.startswith("Pending"))
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedBound:
+    """The note that a service's maximumPercent was raised for a drain: from ``usual`` to ``raised``, at ``since``."""
+
+    service: str
+    usual: int
+    raised: int
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +236,10 @@ class CapacityProvider:
 class Cluster:
     """The snapshot. A collection holds what was looked at, which for a single event is a part of the cluster.
 
+    ``tasks_examined`` names the registrations whose tasks are in ``tasks``, ``stopping_examined`` those of which even the
+    tasks told to stop are; of any other the tasks are not known. ``daemons`` are the names of the cluster's daemon services,
+    None if nobody asked.
+
     ``instances`` are the registrations the signal is about; ``neighbours`` others that could take their work, all of
     them if ``neighbours_whole`` and otherwise as many as one describe call returns: enough to prove that there is room,
     never to prove that there is none. ``unread`` says which parts could not be observed, and why.
@@ -187,10 +252,14 @@ class Cluster:
     neighbours: tuple[ContainerInstance, ...] = ()
     neighbours_whole: bool = True
     tasks: tuple[Task, ...] = ()
+    tasks_examined: frozenset[str] = frozenset()
+    stopping_examined: frozenset[str] = frozenset()
     tasks_unexamined: frozenset[str] = frozenset()
+    daemons: frozenset[str] | None = None
     services: tuple[Service, ...] = ()
     groups: tuple[Group, ...] = ()
     capacity_providers: tuple[CapacityProvider, ...] = ()
+    raised: tuple[RaisedBound, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
 
     def host(self, instance_id: str) -> Host | None:
@@ -200,6 +269,15 @@ class Cluster:
     def registrations(self, instance_id: str) -> tuple[ContainerInstance, ...]:
         """Every container instance of one EC2 instance."""
         return tuple(i for i in self.instances if i.ec2_id == instance_id)
+
+    def tasks_on(self, registrations: Iterable[ContainerInstance]) -> tuple[Task, ...]:
+        """The tasks seen on any of these registrations."""
+        arns = {i.arn for i in registrations}
+        return tuple(t for t in self.tasks if t.instance_arn in arns)
+
+    def group(self, name: str | None) -> Group | None:
+        """The Auto Scaling group of that name, if it was seen."""
+        return next((g for g in self.groups if g.name == name), None)
 
     def service(self, name: str) -> Service | None:
         """The service of that name, if it was seen."""

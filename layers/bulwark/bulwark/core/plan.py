@@ -1,20 +1,60 @@
-"""What we want: actions, each with its reason, and findings: what was learned or declined, with its evidence."""
+"""What we want: actions, each with its reason, and findings: what was learned or declined, with its evidence.
+
+Every action may be performed twice with the effect of once: the next delivery, or the sweep, may well do so.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from bulwark.core.cluster import DrainMark
+from bulwark.core.cluster import ContainerInstance, DrainMark
 
 
 @dataclass(frozen=True, slots=True)
 class DrainInstance:
-    """Set every ACTIVE registration of an EC2 instance to DRAINING and mark it with cause, since and deadline."""
+    """Set registrations of an EC2 instance to DRAINING and mark them with cause, since and deadline.
+
+    Those that are DRAINING already only get the mark. ``mark_first``: mark before draining, so that a death in between leaves
+    an intention rather than a DRAINING nobody knows; False where DRAINING itself is what is urgent.
+    """
 
     target: str
     cluster: str
     arns: tuple[str, ...]
     mark: DrainMark
     reason: str
+    mark_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MarkInstance:
+    """Mark registrations without draining them: what is to be drained as soon as it may be."""
+
+    target: str
+    cluster: str
+    arns: tuple[str, ...]
+    mark: DrainMark
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnmarkInstance:
+    """Take the mark off registrations: they are not to be drained after all."""
+
+    target: str
+    cluster: str
+    arns: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReactivateInstance:
+    """Set registrations back to ACTIVE and take the mark off, unless ``keep``, the mark of another try, takes its place."""
+
+    target: str
+    cluster: str
+    arns: tuple[str, ...]
+    reason: str
+    keep: DrainMark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +66,137 @@ class ReplaceInstance:
     reason: str
 
 
-Action = DrainInstance | ReplaceInstance
+@dataclass(frozen=True, slots=True)
+class TerminateInstance:
+    """End an empty instance: in its group, which keeps its desired capacity, or in EC2 if it belongs to none (``group`` None)."""
+
+    target: str
+    group: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeregisterInstance:
+    """Make ECS forget, by force, registrations whose host EC2 has ended."""
+
+    target: str
+    cluster: str
+    arns: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteLifecycleAction:
+    """Let our terminate hook go on (CONTINUE). ``token`` None: the action is found by its instance."""
+
+    target: str
+    group: str
+    hook: str
+    token: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordHeartbeat:
+    """Let our terminate hook wait for one more heartbeat."""
+
+    target: str
+    group: str
+    hook: str
+    token: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopTask:
+    """Stop one task, by SIGTERM. ``target`` is its id."""
+
+    target: str
+    cluster: str
+    arn: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunTask:
+    """Start a standalone task again elsewhere, as it was started, and stop the old one once the new one is placed.
+
+    ``target`` is the old task's id; the same target never runs twice. ``overrides`` is JSON.
+    """
+
+    target: str
+    cluster: str
+    arn: str
+    definition: str
+    group: str
+    overrides: str
+    tags: tuple[tuple[str, str], ...]
+    capacity_provider: str | None
+    execute_command: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseMaxPercent:
+    """Widen a service's upper deployment bound for a drain, ``usual`` noted first so that it comes back whatever happens.
+
+    ``noted``: the note is there already, but the bound was not raised: an earlier try got no further.
+    """
+
+    target: str
+    cluster: str
+    usual: int
+    raised: int
+    reason: str
+    noted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreMaxPercent:
+    """Give a service its own upper bound back. ``write`` False: it is no longer ours to change, only the note goes."""
+
+    target: str
+    cluster: str
+    usual: int
+    reason: str
+    write: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InstallHook:
+    """Put Bulwark's terminate hook on a group (``heartbeat`` in seconds), or, with None, note that it has one already."""
+
+    target: str
+    heartbeat: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveHook:
+    """Take Bulwark's own terminate hook off a group. ``delete`` False: it was not ours, only the note goes."""
+
+    target: str
+    reason: str
+    delete: bool = True
+
+
+Action = (
+    DrainInstance
+    | MarkInstance
+    | UnmarkInstance
+    | ReactivateInstance
+    | ReplaceInstance
+    | TerminateInstance
+    | DeregisterInstance
+    | CompleteLifecycleAction
+    | RecordHeartbeat
+    | StopTask
+    | RunTask
+    | RaiseMaxPercent
+    | RestoreMaxPercent
+    | InstallHook
+    | RemoveHook
+)
 """Every intended write: a closed union, matched with ``assert_never``."""
 
 
@@ -58,8 +228,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one action. ``error`` is one line, and None unless the status is ``failed`` or ``skipped`` for a cause."""
+    """What came of one action. ``error`` is one line, and None unless the status is ``failed`` or ``skipped`` for a cause.
+
+    ``seen``: the registrations as AWS answered that they are now, where its answer says so.
+    """
 
     action: Action
     status: Literal["done", "skipped", "failed"]
     error: str | None = None
+    seen: tuple[ContainerInstance, ...] = ()

@@ -3,8 +3,8 @@
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
 
 Mode = Literal["observe", "act"]
 
@@ -16,12 +16,51 @@ class PolicyError(ValueError):
     """A policy that cannot be used; the message is one line naming the parameter, the field and the fix."""
 
 
+def _choice(default: str, *others: str) -> Any:
+    """A field that takes one of a few words."""
+    return field(default=default, metadata={"choices": (default, *others)})
+
+
+def _whole(default: int, least: int, most: int) -> Any:
+    """A field that takes a whole number within bounds."""
+    return field(default=default, metadata={"least": least, "most": most})
+
+
+@dataclass(frozen=True, slots=True)
+class DisruptionPolicy:
+    """What voluntary disruption may cost. Shares are percent of the cluster's container instances, rounded down, but at least one.
+
+    ``budget_percent``: instances out of service by Bulwark's own choice at a time. ``breaker_percent``: share of instances whose
+    agent is away above which nothing voluntary is begun.
+    """
+
+    budget_percent: int = _whole(10, 0, 100)
+    breaker_percent: int = _whole(20, 0, 100)
+
+
 @dataclass(frozen=True, slots=True)
 class DrainingPolicy:
-    """``enabled``: answer warnings at all. ``replace``: also bring replacement capacity at once."""
+    """How instances that leave are drained. ``enabled``: at all. ``replace``: also bring replacement capacity at once.
+
+    ``hook``: whether Bulwark puts its terminate hook on groups that lack one; ``hook_minutes``: how long it may hold an instance
+    whose work does not leave. ``rebalance``: whether a rebalance recommendation leads to a drain; ``rebalance_minutes`` until such
+    a drain is given up. ``retired``: what becomes of an empty instance that EC2 will retire or stop.
+
+    The last three are remedies for work that would not leave in time: ``stop_locked`` stops tasks that their service cannot move
+    before EC2 does, ``raise_max_percent`` widens a locked service's upper bound while the drain lasts, ``standalone`` obeys the tag
+    ``bulwark:on-drain`` of standalone tasks.
+    """
 
     enabled: bool = True
     replace: bool = True
+    hook: str = _choice("off", "install")
+    hook_minutes: int = _whole(60, 1, 2880)
+    rebalance: str = _choice("drain", "off")
+    rebalance_minutes: int = _whole(30, 1, 1440)
+    retired: str = _choice("leave", "terminate")
+    stop_locked: bool = False
+    raise_max_percent: bool = False
+    standalone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +68,7 @@ class Policy:
     """One cluster's policy. ``mode`` can hold the cluster to observe; it cannot make an observing stack act."""
 
     mode: Literal["observe"] | None = None
+    disruption: DisruptionPolicy = field(default_factory=DisruptionPolicy)
     draining: DrainingPolicy = field(default_factory=DrainingPolicy)
 
 
@@ -57,17 +97,38 @@ def read_policy(text: str, where: str, base: Policy | None = None) -> Policy:
         raise PolicyError(
             f'{where}: mode: {_shown(mode)} is not allowed: write "observe" or leave it out (the stack parameter Mode decides)'
         )
-    draining = _object(values.get("draining", {}), where, "draining", DrainingPolicy)
-    for name, value in draining.items():
-        if not isinstance(value, bool):
-            raise PolicyError(f"{where}: draining.{name}: {_shown(value)} is not allowed: write true or false")
     return Policy(
         mode=mode,
-        draining=DrainingPolicy(
-            enabled=draining.get("enabled", base.draining.enabled),
-            replace=draining.get("replace", base.draining.replace),
-        ),
+        disruption=_section(values.get("disruption", {}), where, "disruption", base.disruption),
+        draining=_section(values.get("draining", {}), where, "draining", base.draining),
     )
+
+
+Section = TypeVar("Section", DisruptionPolicy, DrainingPolicy)
+
+
+def _section(value: Any, where: str, path: str, base: Section) -> Section:
+    """One object of a policy over what it leaves out; the dataclass's fields and their metadata are the schema."""
+    given = _object(value, where, path, type(base))
+    for spec in fields(base):
+        if spec.name in given:
+            _check(given[spec.name], spec, f"{where}: {path}.{spec.name}")
+    return replace(base, **given)
+
+
+def _check(value: Any, spec: Field[Any], path: str) -> None:
+    """Raise PolicyError if the field cannot take the value."""
+    if "choices" in spec.metadata:
+        fits = isinstance(value, str) and value in spec.metadata["choices"]
+        fix = " or ".join(f'"{choice}"' for choice in spec.metadata["choices"])
+    elif "least" in spec.metadata:
+        least, most = spec.metadata["least"], spec.metadata["most"]
+        fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        fix = f"a whole number from {least} to {most}"
+    else:
+        fits, fix = isinstance(value, bool), "true or false"
+    if not fits:
+        raise PolicyError(f"{path}: {_shown(value)} is not allowed: write {fix}")
 
 
 def _object(value: Any, where: str, path: str, shape: type) -> Mapping[str, Any]:

@@ -7,7 +7,11 @@ from typing import Literal
 SPOT_NOTICE = timedelta(seconds=120)
 """Lead of a Spot interruption warning: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html"""
 
+HOOK_NAME = "bulwark-drain"
+"""The terminate hook that is Bulwark's. Every other hook is somebody else's, and is never completed."""
+
 InterruptionAction = Literal["terminate", "stop", "hibernate"]
+ChangeKind = Literal["retirement", "stop", "maintenance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +32,67 @@ class SpotInterruption:
         return self.at if self.action == "hibernate" else self.at + SPOT_NOTICE
 
 
-Signal = SpotInterruption
-"""Every kind of event Bulwark acts on; a closed union once there are more."""
+@dataclass(frozen=True, slots=True)
+class RebalanceRecommendation:
+    """EC2 sees a Spot Instance at a higher risk of interruption: move when it suits."""
+
+    instance_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateHook:
+    """Our terminate hook holds an instance. ``token`` None: found by looking, not told by an event."""
+
+    instance_id: str
+    group: str
+    at: datetime
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledChange:
+    """EC2 will retire, stop or maintain the host of an instance at ``deadline``. One notice can make several of these."""
+
+    instance_id: str
+    kind: ChangeKind
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceState:
+    """EC2 says that an instance is ``stopping``, ``stopped``, ``shutting-down`` or ``terminated``. Looked at again before it counts."""
+
+    instance_id: str
+    state: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DrainProgress:
+    """Something changed on a container instance that Bulwark drains: a task stopped there, most of the time."""
+
+    cluster: str
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A minute has passed: look after every drain in progress, and for events that were lost."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Irrelevant:
+    """A sound event that asks nothing of us. ``subject`` is what it is about, ``because`` says why nothing follows."""
+
+    subject: str
+    because: str
+
+
+Notice = SpotInterruption | RebalanceRecommendation | TerminateHook | ScheduledChange | InstanceState
+"""What is about one EC2 instance, whose cluster is not known yet."""
+
+Signal = Notice | DrainProgress | Sweep | Irrelevant
+"""Every kind of event Bulwark acts on: a closed union, matched with ``assert_never``."""

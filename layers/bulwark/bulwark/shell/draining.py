@@ -1,145 +1,173 @@
-"""The draining line for one cluster: observe, decide and act in three short rounds, so that nothing waits for a slower fact.
+"""The draining line: what each kind of event leads to, over all clusters of one delivery.
 
-Round one makes the instances DRAINING, round two brings replacements, round three says what cannot leave in time.
+Events about instances go through three short rounds, each finished for every cluster before the next begins for any
+(``draining_rounds``). What is in progress is carried on by what ECS says of it and by the sweep (``draining_sweep``).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bulwark.core.draining import decide_blockers, decide_cordon, decide_foreign, decide_replacement, explain_refusals, leaving_arns
-from bulwark.core.plan import Finding, Plan, ReplaceInstance
-from bulwark.shell.act import act
-from bulwark.shell.aws import explain
-from bulwark.shell.observe import (
-    EXAMINED,
-    READ_ERRORS,
-    MissingClusterError,
-    observe_capacity_providers,
-    observe_groups,
-    observe_hosts,
-    observe_registrations,
-    observe_surroundings,
-    observe_work,
+from bulwark.core.draining import decide_foreign
+from bulwark.core.plan import Finding, Plan
+from bulwark.core.signals import (
+    DrainProgress,
+    InstanceState,
+    Irrelevant,
+    RebalanceRecommendation,
+    ScheduledChange,
+    SpotInterruption,
+    Sweep,
+    TerminateHook,
 )
+from bulwark.shell.aws import explain
+from bulwark.shell.draining_line import LAST_SECONDS, STEM, Line
+from bulwark.shell.draining_rounds import Rounds
+from bulwark.shell.draining_sweep import carry_on, sweep
+from bulwark.shell.observe import READ_ERRORS, MissingClusterError, observe_active, observe_condemned, observe_hosts
+from bulwark.shell.observe_work import EXAMINED
 from bulwark.shell.report import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from bulwark.core.cluster import Cluster, Host
-    from bulwark.core.policies import Mode, Policy
-    from bulwark.core.signals import Signal
+    from bulwark.core.signals import Notice, Signal
     from bulwark.shell.aws import Aws
+    from bulwark.shell.ledger import Ledger
     from bulwark.shell.policy_book import PolicyBook
 
-STEM = "draining"
+SWEEP = "sweep"
+"""Stands for the sweep among the subjects of a decision."""
 
 
-LAST_SECONDS = 12.0
-"""Seconds before the function's timeout at which no further cluster is explained: what was done must still be reported."""
+@dataclass(slots=True)
+class _Sorted:
+    """The signals of one delivery by what they lead to."""
+
+    notices: list[Notice] = field(default_factory=list)
+    progress: dict[str, list[DrainProgress]] = field(default_factory=lambda: defaultdict(list))
+    irrelevant: list[Irrelevant] = field(default_factory=list)
+    swept: bool = False
+
+    def add(self, signal: Signal) -> None:
+        """Put a signal where it belongs. Several sweeps in one delivery are one."""
+        match signal:
+            case SpotInterruption() | RebalanceRecommendation() | TerminateHook() | ScheduledChange() | InstanceState():
+                self.notices.append(signal)
+            case DrainProgress():
+                self.progress[signal.cluster].append(signal)
+            case Sweep():
+                self.swept = True
+            case Irrelevant():
+                self.irrelevant.append(signal)
+
+
+def subject_of(signal: Signal) -> str | None:
+    """What a signal's record stands or falls with: the instance it is about, or the sweep. None: it asks nothing."""
+    match signal:
+        case Sweep():
+            return SWEEP
+        case Irrelevant():
+            return None
+        case _:
+            return signal.instance_id
 
 
 def drain(
-    aws: Aws, policies: PolicyBook, signals: Sequence[Signal], now: datetime, remaining: Callable[[], float] = lambda: float("inf")
+    aws: Aws,
+    policies: PolicyBook,
+    signals: Sequence[Signal],
+    now: datetime,
+    remaining: Callable[[], float] = lambda: float("inf"),
+    *,
+    ledger: Ledger,
+    owner: str = "drain",
 ) -> list[Decision]:
-    """Answer ``signals``: one decision per cluster, and one for the instances that are none of ours.
+    """Answer ``signals``: one decision per cluster and kind of event, and one for what is none of ours.
 
-    Each round is finished for every cluster before the next begins for any. Raises what AWS raised if the instances could
-    not even be located; a cluster that fails takes no other with it. Policies that are too old are read again once it is
-    known that an instance is ours: somebody else's costs the one read that says so. ``remaining`` returns the seconds left
-    for the whole invocation: ECS's rates can make the explaining of a storm over many clusters longer than a function may run.
+    Raises what AWS raised if the instances could not even be located; a cluster that fails takes no other with it. ``remaining``
+    returns the seconds left for the whole invocation: ECS's rates can make the explaining of a storm longer than a function may
+    run. ``owner`` tells this invocation from others.
     """
-    hosts = observe_hosts(aws, sorted({s.instance_id for s in signals}))
-    if any(h.cluster for h in hosts):
+    found = _Sorted()
+    for signal in signals:
+        found.add(signal)
+    line = Line(aws, policies, ledger, now, owner)
+    decisions: list[Decision] = []
+    if found.swept:
+        found.notices += _unheard(line, found.notices, decisions)
+    if found.notices:
+        decisions += _notices(line, found.notices, remaining)
+    for cluster, progress in sorted(found.progress.items()):
         policies.refresh()
-    located = aws.take_calls()
+        decisions.append(carry_on(line, cluster, progress))
+    if found.swept:
+        policies.refresh()
+        decisions += sweep(line, SWEEP, remaining)
+    if found.irrelevant:
+        said = tuple(Finding("nothing-to-do", i.subject, i.because) for i in dict.fromkeys(found.irrelevant))
+        decisions.append(Decision(STEM, None, Plan(findings=said)))
+    return decisions
+
+
+def _unheard(line: Line, heard: Sequence[Notice], decisions: list[Decision]) -> list[Notice]:
+    """Spot interruptions that no event told of, and that are not being drained yet: events of EC2 are best effort.
+
+    What is nobody's, or drained already, is not worth a decision each minute. What could not be read is a decision of its own.
+    """
+    told = {n.instance_id for n in heard}
+    try:
+        condemned = [c for c in observe_condemned(line.aws) if c.instance_id not in told]
+        hosts = observe_hosts(line.aws, sorted(c.instance_id for c in condemned)) if condemned else ()
+    except READ_ERRORS as error:
+        decisions.append(_not_seen("Spot Instances that EC2 is about to take", error))
+        return []
+    ours: dict[str, set[str]] = defaultdict(set)
+    for host in hosts:
+        if host.cluster:
+            ours[host.cluster].add(host.id)
+    waiting: set[str] = set()
+    for name, ids in sorted(ours.items()):
+        try:
+            waiting |= observe_active(line.aws, name, ids)
+        except (*READ_ERRORS, MissingClusterError) as error:
+            decisions.append(_not_seen(f"instances of cluster {name} that EC2 is about to take", error))
+    return [c for c in condemned if c.instance_id in waiting]
+
+
+def _not_seen(what: str, error: Exception) -> Decision:
+    """Something that the sweep could not read."""
+    said = Finding("not-observed", SWEEP, f"{what} could not be read: {explain(error)}")
+    return Decision(STEM, None, Plan(findings=(said,)), subjects=frozenset({SWEEP}))
+
+
+def _notices(line: Line, notices: Sequence[Notice], remaining: Callable[[], float]) -> list[Decision]:
+    """Answer what is about single instances.
+
+    Policies that are too old are read again once it is known that one is ours: somebody else's costs the one read that says so.
+    """
+    hosts = observe_hosts(line.aws, sorted({n.instance_id for n in notices}))
+    if any(h.cluster for h in hosts):
+        line.policies.refresh()
+    located = line.aws.take_calls()
     rounds = []
     for name in sorted({h.cluster for h in hosts if h.cluster}):
         of_cluster = [h for h in hosts if h.cluster == name]
         ids = {h.id for h in of_cluster}
-        rounds.append(Rounds(aws, policies, name, [s for s in signals if s.instance_id in ids], of_cluster))
+        rounds.append(Rounds(line, name, [n for n in notices if n.instance_id in ids], of_cluster))
     for one in rounds:
-        one.cordon(now)
+        one.cordon_all()
     for one in rounds:
         one.replace()
     budget = EXAMINED
     for one in rounds:
         budget -= one.explain(budget if remaining() > LAST_SECONDS else 0)
     decisions = [one.decision for one in rounds]
-    foreign = decide_foreign(signals, hosts)
+    foreign = decide_foreign(notices, hosts)
     if foreign.findings:
         decisions.append(Decision(STEM, None, foreign))
     decisions[0].count(located)
     return decisions
-
-
-class Rounds:
-    """The rounds of one cluster, and the decision that comes of them."""
-
-    def __init__(self, aws: Aws, policies: PolicyBook, name: str, signals: Sequence[Signal], hosts: Sequence[Host]) -> None:
-        """``hosts``: the EC2 instances of cluster ``name`` that ``signals`` are about."""
-        self._aws = aws
-        self._name = name
-        self._signals = signals
-        self._hosts = hosts
-        self._cluster: Cluster | None = None
-        self._leaving: tuple[str, ...] = ()
-        standing, findings = policies.standing(name)
-        self._policy: Policy = standing.policy
-        self._mode: Mode = standing.mode
-        self.decision = Decision(STEM, name, Plan(findings=findings), subjects=frozenset(h.id for h in hosts))
-        if standing.mode == "observe":
-            note = Finding("observing", name, f"{standing.because}: what is decided is not done")
-            self.decision.plan += Plan(findings=(note,))
-
-    def cordon(self, now: datetime) -> None:
-        """Round one: find the registrations and set them DRAINING."""
-        try:
-            self._cluster = observe_registrations(self._aws, self._name, self._hosts, now)
-        except MissingClusterError as error:
-            self.decision.error = str(error)
-        except READ_ERRORS as error:
-            self.decision.error = f"cluster {self._name}: {explain(error)}"
-        else:
-            plan = decide_cordon(self._cluster, self._signals, self._policy)
-            self._leaving = leaving_arns(plan)
-            self._perform(plan)
-        self.decision.count(self._aws.take_calls())
-
-    def replace(self) -> None:
-        """Round two: see what ECS manages itself, and bring replacement capacity for the rest."""
-        if self._cluster is None or not self._policy.draining.enabled:
-            return
-        if self._leaving:
-            self._cluster = observe_surroundings(self._aws, self._cluster)
-        self._cluster = observe_capacity_providers(self._aws, self._cluster)
-        self._perform(decide_replacement(self._cluster, self._signals, self._policy))
-        self._explain_refusals()
-        self.decision.count(self._aws.take_calls())
-
-    def explain(self, limit: int) -> int:
-        """Round three: look at the work on at most ``limit`` leaving instances and say what cannot leave in time.
-
-        Returns how many were looked at.
-        """
-        if self._cluster is None or not self._leaving:
-            return 0
-        self._cluster = observe_work(self._aws, self._cluster, self._leaving, limit)
-        self.decision.plan += decide_blockers(self._cluster, self._signals, self._leaving)
-        self.decision.count(self._aws.take_calls())
-        return min(limit, len(self._leaving))
-
-    def _perform(self, plan: Plan) -> None:
-        self.decision.plan += plan
-        self.decision.outcomes += act(self._aws, plan, self._mode)
-
-    def _explain_refusals(self) -> None:
-        refused = [o for o in self.decision.outcomes if o.status == "failed" and isinstance(o.action, ReplaceInstance)]
-        if self._cluster is None or not refused:
-            return
-        groups = {o.action.group for o in refused if isinstance(o.action, ReplaceInstance)}
-        seen = observe_groups(self._aws, self._cluster, groups)
-        self.decision.outcomes, findings = explain_refusals(seen, self.decision.outcomes)
-        self.decision.plan += findings

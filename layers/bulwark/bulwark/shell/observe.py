@@ -7,9 +7,11 @@ Every list is read to its last page, with one declared exception (``observe_surr
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bulwark.core.cluster import Cluster, ContainerInstance
+from bulwark.core.cluster import DRAIN_ATTRIBUTE, Cluster, ContainerInstance
+from bulwark.core.signals import SpotInterruption
 from bulwark.shell import translate
 from bulwark.shell.aws import AWS_ERRORS, explain
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from bulwark.core.cluster import CapacityProvider, Host, Service, Task
+    from bulwark.core.cluster import Host
+    from bulwark.core.signals import InterruptionAction
     from bulwark.shell.aws import Aws
 
 HOST_IDS = 200
@@ -29,14 +32,14 @@ FILTER_IDS = 75
 DESCRIBE = 100
 """Ids in one DescribeContainerInstances or DescribeTasks call, and entries of one page of a list."""
 
-DESCRIBE_SERVICES = 10
-"""Names in one DescribeServices call."""
+CONDEMNED: dict[str, InterruptionAction] = {"marked-for-termination": "terminate", "marked-for-stop": "stop"}
+"""Status codes of a Spot request whose instance EC2 is about to take, and what it will do to it."""
 
-DESCRIBE_GROUPS = 100
-"""Names in one DescribeAutoScalingGroups call."""
+SPOT_REQUESTS = 1000
+"""The largest page of DescribeSpotInstanceRequests."""
 
-EXAMINED = 100
-"""Instances whose tasks are looked at per delivery: each costs one ListTasks call. The rest is reported."""
+MARKED_OR_AWAY = f"attribute:{DRAIN_ATTRIBUTE} exists or agentConnected == false"
+"""What a sweep asks each cluster for, in the cluster query language."""
 
 T = TypeVar("T")
 
@@ -71,24 +74,46 @@ def observe_hosts(aws: Aws, instance_ids: Iterable[str]) -> tuple[Host, ...]:
     )
 
 
-def observe_registrations(aws: Aws, name: str, hosts: Sequence[Host], now: datetime) -> Cluster:
+def observe_condemned(aws: Aws) -> tuple[SpotInterruption, ...]:
+    """Spot Instances that EC2 has marked to be taken: what a warning that was lost would have said. Raises what AWS raised.
+
+    The status codes are those of Spot requests: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html
+    """
+    pages = aws.ec2.get_paginator("describe_spot_instance_requests").paginate(
+        Filters=[{"Name": "status-code", "Values": list(CONDEMNED)}], PaginationConfig={"PageSize": SPOT_REQUESTS}
+    )
+    found = (request for page in pages for request in page["SpotInstanceRequests"])
+    return tuple(
+        SpotInterruption(r["InstanceId"], r["Status"]["UpdateTime"].astimezone(UTC), CONDEMNED[r["Status"]["Code"]])
+        for r in found
+        if r.get("InstanceId") and r.get("Status", {}).get("Code") in CONDEMNED and r["Status"].get("UpdateTime")
+    )
+
+
+def observe_registrations(aws: Aws, name: str, hosts: Sequence[Host], now: datetime, *, hasty: bool = True) -> Cluster:
     """The container instances of ``hosts`` in cluster ``name``.
 
-    One host that is ACTIVE costs one call: the list, filtered by status, says all that draining it needs. Otherwise they
-    are described. Raises MissingClusterError, or what AWS raised.
+    If ``hasty``, one host that is ACTIVE costs one call: the list, filtered by status, says all that draining it needs. Otherwise
+    they are described. Raises MissingClusterError, or what AWS raised.
     """
     ids = [h.id for h in hosts]
     try:
-        if len(ids) == 1 and (arns := _list_instances(aws, name, ids, status="ACTIVE")):
+        if hasty and len(ids) == 1 and (arns := _list_instances(aws, name, ids, status="ACTIVE")):
             found = [ContainerInstance(arn=a, ec2_id=ids[0], zone=hosts[0].zone, described=False) for a in arns]
         else:
             found = _describe_instances(aws, name, _list_instances(aws, name, ids))
     except aws.ecs.exceptions.ClusterNotFoundException as error:
-        raise MissingClusterError(
-            f"cluster {name}: named by the tag {translate.CLUSTER_TAG} of {ids[0]}, "
-            "but there is no such ECS cluster: correct or remove the tag"
-        ) from error
+        raise MissingClusterError(_missing(name, ids[0])) from error
     return Cluster(name=name, seen_at=now, hosts=tuple(hosts), instances=tuple(found))
+
+
+def observe_active(aws: Aws, name: str, ids: Iterable[str]) -> set[str]:
+    """Which of the EC2 instances ``ids`` take tasks in cluster ``name``: those with an ACTIVE registration. Raises what AWS raised."""
+    try:
+        arns = _list_instances(aws, name, sorted(ids), status="ACTIVE")
+    except aws.ecs.exceptions.ClusterNotFoundException as error:
+        raise MissingClusterError(_missing(name, "its instances")) from error
+    return {i.ec2_id for i in _describe_instances(aws, name, arns)}
 
 
 def observe_surroundings(aws: Aws, cluster: Cluster) -> Cluster:
@@ -96,7 +121,8 @@ def observe_surroundings(aws: Aws, cluster: Cluster) -> Cluster:
 
     Of the neighbours only one page is read, and ``neighbours_whole`` says whether that was all: a hundred instances
     prove that there is room, and where they do not, the finding says that more were not looked at. So the cost of a
-    warning does not grow with the cluster. The status stays as first seen: that it has become DRAINING since is our doing.
+    warning does not grow with the cluster. Status and mark stay as they are known already: what we have
+    just done may not show yet.
     """
     ours = {i.arn for i in cluster.instances}
     bare = [i.arn for i in cluster.instances if not i.described]
@@ -117,7 +143,10 @@ def observe_surroundings(aws: Aws, cluster: Cluster) -> Cluster:
     except READ_ERRORS as error:
         unread["instances"] = explain(error)
         whole = False
-    instances = tuple(replace(described[i.arn], status=i.status) if i.arn in described else i for i in cluster.instances)
+    instances = tuple(
+        replace(described[i.arn], status=i.status, drain=i.drain or described[i.arn].drain) if i.arn in described else i
+        for i in cluster.instances
+    )
     return replace(
         cluster,
         instances=instances,
@@ -127,55 +156,54 @@ def observe_surroundings(aws: Aws, cluster: Cluster) -> Cluster:
     )
 
 
-def observe_capacity_providers(aws: Aws, cluster: Cluster) -> Cluster:
-    """What ECS manages itself on the groups of the instances in question. No call where no capacity provider is named."""
-    names = sorted({i.capacity_provider for i in cluster.instances if i.capacity_provider})
-    if not names:
+def observe_cluster(aws: Aws, name: str, now: datetime) -> Cluster:
+    """Every container instance of cluster ``name``: for decisions about the cluster as a whole. Raises what AWS raised."""
+    try:
+        pages = aws.ecs.get_paginator("list_container_instances").paginate(cluster=name)
+        arns = [a for page in pages for a in page["containerInstanceArns"]]
+    except aws.ecs.exceptions.ClusterNotFoundException as error:
+        raise MissingClusterError(_missing(name, "its Auto Scaling groups")) from error
+    return Cluster(name=name, seen_at=now, instances=tuple(_describe_instances(aws, name, arns)))
+
+
+def observe_marked(aws: Aws, name: str, now: datetime) -> Cluster:
+    """The container instances of cluster ``name`` that Bulwark drains or whose agent is away, and their hosts.
+
+    One list call where there is none. Raises what AWS raised; hosts that cannot be read are ``unread``.
+    """
+    try:
+        pages = aws.ecs.get_paginator("list_container_instances").paginate(cluster=name, filter=MARKED_OR_AWAY)
+        arns = [a for page in pages for a in page["containerInstanceArns"]]
+    except aws.ecs.exceptions.ClusterNotFoundException as error:
+        raise MissingClusterError(_missing(name, "its Auto Scaling groups")) from error
+    found = _describe_instances(aws, name, arns) if arns else []
+    return with_hosts(aws, Cluster(name=name, seen_at=now, instances=tuple(found)), {i.ec2_id for i in found})
+
+
+def with_hosts(aws: Aws, cluster: Cluster, instance_ids: Iterable[str]) -> Cluster:
+    """The snapshot with the EC2 side of these instances."""
+    ids = sorted(set(instance_ids) - {h.id for h in cluster.hosts} - {""})
+    if not ids:
         return cluster
-    providers: list[CapacityProvider] = []
     try:
-        for some in chunks(names, DESCRIBE):
-            answer = _whole(aws.ecs.describe_capacity_providers(capacityProviders=some), "capacity providers")
-            providers += [translate.capacity_provider(p) for p in answer["capacityProviders"]]
+        return replace(cluster, hosts=cluster.hosts + observe_hosts(aws, ids))
     except READ_ERRORS as error:
-        return replace(cluster, unread={**cluster.unread, "capacity providers": explain(error)})
-    return replace(cluster, capacity_providers=tuple(providers))
+        return replace(cluster, unread={**cluster.unread, "hosts": explain(error)})
 
 
-def observe_work(aws: Aws, cluster: Cluster, arns: Sequence[str], limit: int = EXAMINED) -> Cluster:
-    """The tasks on the first ``limit`` busy ones of the container instances ``arns``, and the services they belong to."""
-    busy = {i.arn for i in cluster.instances if not i.described or i.running or i.pending}
-    wanted = [a for a in arns if a in busy]
-    looked_at = wanted[:limit]
-    unread = dict(cluster.unread)
-    tasks: list[Task] = []
-    services: list[Service] = []
-    try:
-        task_arns = [t for a in looked_at for t in _list_tasks(aws, cluster.name, a)]
-        for some in chunks(task_arns, DESCRIBE):
-            answer = _whole(aws.ecs.describe_tasks(cluster=cluster.name, tasks=some), "tasks")
-            tasks += [translate.task(t) for t in answer["tasks"]]
-        for names in chunks(sorted({t.service for t in tasks if t.service}), DESCRIBE_SERVICES):
-            found = _whole(aws.ecs.describe_services(cluster=cluster.name, services=names), "services")
-            services += [translate.service(s) for s in found["services"]]
-    except READ_ERRORS as error:
-        unread["tasks and services"] = explain(error)
-    return replace(cluster, tasks=tuple(tasks), services=tuple(services), tasks_unexamined=frozenset(wanted[limit:]), unread=unread)
+def with_registrations(aws: Aws, cluster: Cluster, instance_ids: Iterable[str]) -> Cluster:
+    """The snapshot with every registration of these EC2 instances. Raises what AWS raised."""
+    ids = sorted(set(instance_ids) - {""})
+    if not ids:
+        return cluster
+    known = {i.arn for i in cluster.instances}
+    more = [arn for arn in _list_instances(aws, cluster.name, ids) if arn not in known]
+    return replace(cluster, instances=cluster.instances + tuple(_describe_instances(aws, cluster.name, more))) if more else cluster
 
 
-def observe_groups(aws: Aws, cluster: Cluster, names: Iterable[str]) -> Cluster:
-    """The Auto Scaling groups ``names``, to explain why one of them refused something."""
-    pages = aws.autoscaling.get_paginator("describe_auto_scaling_groups")
-    try:
-        groups = tuple(
-            translate.group(g)
-            for some in chunks(sorted(set(names)), DESCRIBE_GROUPS)
-            for page in pages.paginate(AutoScalingGroupNames=some)
-            for g in page["AutoScalingGroups"]
-        )
-    except READ_ERRORS as error:
-        return replace(cluster, unread={**cluster.unread, "groups": explain(error)})
-    return replace(cluster, groups=groups)
+def _missing(name: str, of: str) -> str:
+    """The line about a cluster that is not there."""
+    return f"cluster {name}: named by the tag {translate.CLUSTER_TAG} of {of}, but there is no such ECS cluster: correct or remove the tag"
 
 
 def _list_instances(aws: Aws, name: str, ids: Sequence[str], status: str | None = None) -> list[str]:
@@ -196,16 +224,11 @@ def _describe_instances(aws: Aws, name: str, arns: Sequence[str]) -> list[Contai
     return [
         translate.container_instance(i)
         for some in chunks(arns, DESCRIBE)
-        for i in _whole(aws.ecs.describe_container_instances(cluster=name, containerInstances=some), "instances")["containerInstances"]
+        for i in whole(aws.ecs.describe_container_instances(cluster=name, containerInstances=some), "instances")["containerInstances"]
     ]
 
 
-def _list_tasks(aws: Aws, name: str, arn: str) -> list[str]:
-    pages = aws.ecs.get_paginator("list_tasks").paginate(cluster=name, containerInstance=arn)
-    return [t for page in pages for t in page["taskArns"]]
-
-
-def _whole(answer: Any, part: str) -> Any:
+def whole(answer: Any, part: str) -> Any:
     """``answer``, if it failed for nothing that still exists.
 
     What is MISSING has ended or been deregistered since it was listed. Any other entry of ``failures`` is a failure of the

@@ -22,16 +22,29 @@ class Bucket:
 MODIFY = Bucket("cluster resource modify", 100, 40)
 READ = Bucket("cluster resource read", 100, 20)
 SERVICE_READ = Bucket("service read", 100, 20)
+SERVICE_MODIFY = Bucket("service modify", 50, 5)
+DEFINITION_READ = Bucket("task definition read", 50, 20)
+PROVIDER_READ = Bucket("capacity provider read", 50, 20)
+PROTECTION = Bucket("task protection", 200, 80)
 
 BUCKETS: Mapping[str, Bucket] = MappingProxyType(
     {
         "ecs:UpdateContainerInstancesState": MODIFY,
         "ecs:PutAttributes": MODIFY,
+        "ecs:DeleteAttributes": MODIFY,
+        "ecs:DeregisterContainerInstance": MODIFY,
+        "ecs:StopTask": MODIFY,
+        "ecs:RunTask": MODIFY,
         "ecs:DescribeContainerInstances": READ,
         "ecs:ListContainerInstances": READ,
         "ecs:ListTasks": READ,
         "ecs:DescribeTasks": READ,
         "ecs:DescribeServices": SERVICE_READ,
+        "ecs:ListServices": SERVICE_READ,
+        "ecs:UpdateService": SERVICE_MODIFY,
+        "ecs:DescribeTaskDefinition": DEFINITION_READ,
+        "ecs:DescribeCapacityProviders": PROVIDER_READ,
+        "ecs:GetTaskProtection": PROTECTION,
     }
 )
 

@@ -1,46 +1,67 @@
-"""An EventBridge event becomes one Signal. Whatever is not an event we know is an error that says what and where.
+"""An EventBridge event becomes a Signal. Whatever is not an event we know is an error that says what and where.
 
-Nothing an event says is trusted beyond its ids and its time. The ids come from ``detail``: the ARN in ``resources`` of a
-Spot warning names a zone where the Region belongs and no account.
+Nothing an event says is trusted beyond its ids and its times. The ids come from ``detail``: the ARN in ``resources`` of a
+Spot warning names a zone where the Region belongs and no account. A notice of AWS Health about several instances becomes one
+signal for each.
 """
 
-import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bulwark.core.signals import SPOT_NOTICE, InterruptionAction, Signal, SpotInterruption
+from bulwark.core.cluster import DRAIN_ATTRIBUTE
+from bulwark.core.signals import (
+    HOOK_NAME,
+    ChangeKind,
+    DrainProgress,
+    InstanceState,
+    InterruptionAction,
+    Irrelevant,
+    RebalanceRecommendation,
+    ScheduledChange,
+    Signal,
+    SpotInterruption,
+    Sweep,
+    TerminateHook,
+)
+from bulwark.shell.parse_fields import (
+    CLUSTER_NAME,
+    INSTANCE_ID,
+    TOKEN,
+    EventError,
+    Node,
+    detail_of,
+    instance_id,
+    json_object,
+    moment,
+    shown,
+    text,
+)
 
-INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 ACTIONS: dict[str, InterruptionAction] = {"terminate": "terminate", "stop": "stop", "hibernate": "hibernate"}
-SHOWN = 60
-"""Characters of a wrong value that an error repeats: it may be a megabyte of junk."""
+STATES = ("pending", "running", "stopping", "stopped", "shutting-down", "terminated")
+ENDING = frozenset(STATES[2:])
+"""States that an instance leaves the cluster by."""
 
-SPOT_WARNING = "EC2 Spot Instance Interruption Warning"
-
-
-class EventError(ValueError):
-    """An event that cannot be used; the message is one line naming the field and the fix."""
+Signals = tuple[Signal, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One delivery from SQS: a signal or an error for each record, by message id."""
+    """One delivery from SQS: signals or an error for each record, by message id."""
 
-    signals: Mapping[str, Signal]
+    signals: Mapping[str, Signals]
     errors: Mapping[str, str]
 
 
-def parse_batch(records: Sequence[Mapping[str, Any]]) -> Batch:
-    """Parse every record on its own, so that a bad one takes no other with it."""
-    signals: dict[str, Signal] = {}
+def parse_batch(records: Sequence[Mapping[str, Any]], region: str = "") -> Batch:
+    """Parse every record on its own, so that a bad one takes no other with it. ``region``: the function's own."""
+    signals: dict[str, Signals] = {}
     errors: dict[str, str] = {}
     for record in records:
         message_id = str(record["messageId"])
         try:
-            signals[message_id] = parse_event(record.get("body", ""), redelivered=_redelivered(record))
+            signals[message_id] = parse_event(record.get("body", ""), region, redelivered=_redelivered(record))
         except EventError as error:
             errors[message_id] = str(error)
     return Batch(signals, errors)
@@ -51,59 +72,124 @@ def _redelivered(record: Mapping[str, Any]) -> bool:
     return str(record.get("attributes", {}).get("ApproximateReceiveCount", "1")) != "1"
 
 
-def parse_event(body: str, *, redelivered: bool = False) -> Signal:
+def parse_event(body: str, region: str = "", *, redelivered: bool = False) -> Signals:
     """Parse one EventBridge event from its JSON. Raises EventError."""
-    event = _json_object(body)
+    event = json_object(body)
     if "detail-type" not in event and event.get("Event") == "autoscaling:TEST_NOTIFICATION":
         raise EventError("Event: a TEST_NOTIFICATION of Auto Scaling, not an EventBridge event: remove that notification from this queue")
     detail_type, source = event.get("detail-type"), event.get("source")
-    if (source, detail_type) != ("aws.ec2", SPOT_WARNING):
+    parser = _PARSERS.get((source, detail_type)) if isinstance(source, str) and isinstance(detail_type, str) else None
+    if parser is None:
         raise EventError(
-            f"detail-type: {_shown(detail_type)} from source {_shown(source)} is unknown here: "
-            f'only "{SPOT_WARNING}" from "aws.ec2" is handled'
+            f"detail-type: {shown(detail_type)} from source {shown(source)} is unknown here: point only Bulwark's own rules at this queue"
         )
-    detail = event.get("detail")
-    if not isinstance(detail, dict):
-        raise EventError(f"detail: {_shown(detail)} is not an object: send the event as EventBridge delivers it")
-    instance_id = detail.get("instance-id")
-    if not isinstance(instance_id, str) or not INSTANCE_ID.fullmatch(instance_id):
-        raise EventError(f"detail.instance-id: {_shown(instance_id)} is not an instance id: expected i- and 8 or 17 hexadecimal digits")
+    signals = parser(event, region)
+    return tuple(replace(s, redelivered=redelivered) if isinstance(s, SpotInterruption) else s for s in signals)
+
+
+def _spot(event: Node, _region: str) -> Signals:
+    detail = detail_of(event)
+    instance = instance_id(detail.get("instance-id"), "detail.instance-id")
     action = detail.get("instance-action")
     if not isinstance(action, str) or action not in ACTIONS:
-        raise EventError(f"detail.instance-action: {_shown(action)} is unknown: expected one of {', '.join(ACTIONS)}")
-    return SpotInterruption(instance_id=instance_id, at=_time(event.get("time")), action=ACTIONS[action], redelivered=redelivered)
+        raise EventError(f"detail.instance-action: {shown(action)} is unknown: expected one of {', '.join(ACTIONS)}")
+    return (SpotInterruption(instance, moment(event.get("time")), ACTIONS[action]),)
 
 
-def _json_object(body: Any) -> dict[str, Any]:
-    if not isinstance(body, str) or not body.strip():
-        raise EventError("event: empty: send the event as EventBridge delivers it, a JSON object")
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise EventError(f"event: not JSON ({' '.join(str(error).split())[:80]}): send the event as EventBridge delivers it") from error
-    if not isinstance(event, dict):
-        raise EventError(f"event: {_shown(event)} is not an object: send one event as EventBridge delivers it")
-    return event
+def _rebalance(event: Node, _region: str) -> Signals:
+    instance = instance_id(detail_of(event).get("instance-id"), "detail.instance-id")
+    return (RebalanceRecommendation(instance, moment(event.get("time"))),)
 
 
-def _time(value: Any) -> datetime:
-    try:
-        at = datetime.fromisoformat(value)
-    except (TypeError, ValueError) as error:
-        raise EventError(f"time: {_shown(value)} is not a time: expected UTC such as 2026-11-24T03:00:00Z") from error
-    if at.tzinfo is None:
-        raise EventError(f"time: {_shown(value)} has no time zone: expected UTC such as 2026-11-24T03:00:00Z")
-    try:
-        at = at.astimezone(UTC)
-        return at + SPOT_NOTICE - SPOT_NOTICE  # the deadline must be a time as well
-    except OverflowError as error:
-        raise EventError(f"time: {_shown(value)} is out of range: expected UTC such as 2026-11-24T03:00:00Z") from error
+def _state(event: Node, _region: str) -> Signals:
+    detail = detail_of(event)
+    instance = instance_id(detail.get("instance-id"), "detail.instance-id")
+    state = detail.get("state")
+    if state not in STATES:
+        raise EventError(f"detail.state: {shown(state)} is unknown: expected one of {', '.join(STATES)}")
+    if state not in ENDING:
+        return (Irrelevant(instance, f"it is {state}: it does not leave"),)
+    return (InstanceState(instance, state, moment(event.get("time"))),)
 
 
-def _shown(value: Any) -> str:
-    """A value as it appears in an error: JSON, at most SHOWN characters."""
-    try:
-        text = json.dumps(value, default=str)
-    except RecursionError:
-        text = f"a deeply nested {type(value).__name__}"
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+def _terminate_hook(event: Node, _region: str) -> Signals:
+    detail = detail_of(event)
+    instance = instance_id(detail.get("EC2InstanceId"), "detail.EC2InstanceId")
+    group, hook = text(detail, "AutoScalingGroupName"), text(detail, "LifecycleHookName")
+    token, at = text(detail, "LifecycleActionToken", TOKEN), moment(event.get("time"))
+    if hook != HOOK_NAME:
+        return (Irrelevant(instance, f"hook {shown(hook)} of group {shown(group)} is somebody else's: only {HOOK_NAME} is answered"),)
+    if detail.get("LifecycleTransition") != "autoscaling:EC2_INSTANCE_TERMINATING":
+        return (Irrelevant(instance, f"transition {shown(detail.get('LifecycleTransition'))} is no termination"),)
+    destination = detail.get("Destination", "EC2")
+    if destination != "EC2" or "Action" in detail:
+        where = detail.get("Action", destination)
+        return (Irrelevant(instance, f"it goes on to {shown(where)}, which is no termination: the hook runs out by itself"),)
+    return (TerminateHook(instance, group, at, token),)
+
+
+def _health(event: Node, region: str) -> Signals:
+    detail = detail_of(event)
+    code = text(detail, "eventTypeCode")
+    kind = _change(code)
+    if detail.get("service") != "EC2" or kind is None:
+        return (Irrelevant(code, "no scheduled change of an EC2 instance"),)
+    if region and detail.get("eventRegion") != region:
+        return (Irrelevant(code, f"about {shown(detail.get('eventRegion'))}: another stack's Region, delivered here as a backup"),)
+    if detail.get("statusCode") == "closed":
+        return (Irrelevant(code, "AWS Health has closed it: nothing is going to happen"),)
+    deadline = moment(detail.get("startTime"), "detail.startTime")
+    entities = detail.get("affectedEntities", [])
+    if not isinstance(entities, list):
+        raise EventError(f"detail.affectedEntities: {shown(entities)} is no list: send the event as EventBridge delivers it")
+    affected = [_entity(entity) for entity in entities]
+    instances = dict.fromkeys(i for i in affected if i is not None)
+    return tuple(ScheduledChange(i, kind, deadline) for i in instances) or (Irrelevant(code, "names no instance that is still affected"),)
+
+
+def _change(code: str) -> ChangeKind | None:
+    """What a type code of AWS Health announces."""
+    if code in ("AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED", "AWS_EC2_PERSISTENT_INSTANCE_RETIREMENT_SCHEDULED"):
+        return "retirement"
+    if code == "AWS_EC2_INSTANCE_STOP_SCHEDULED":
+        return "stop"
+    return "maintenance" if code.startswith("AWS_EC2_") and code.endswith("_MAINTENANCE_SCHEDULED") else None
+
+
+def _entity(entity: Any) -> str | None:
+    """The instance id of an affected entity, which AWS gives as an id or as an ARN; None for what is no instance, or over."""
+    value = entity.get("entityValue") if isinstance(entity, dict) else None
+    if not isinstance(value, str) or not value:
+        raise EventError(f"detail.affectedEntities: {shown(entity)} names nothing: send the event as EventBridge delivers it")
+    found = value.rpartition("/")[2]
+    over = entity.get("status") == "RESOLVED"
+    return None if over or not INSTANCE_ID.fullmatch(found) else found
+
+
+def _progress(event: Node, _region: str) -> Signals:
+    detail = detail_of(event)
+    instance = instance_id(detail.get("ec2InstanceId"), "detail.ec2InstanceId")
+    cluster = text(detail, "clusterArn").rpartition("/")[2]
+    if not CLUSTER_NAME.fullmatch(cluster):
+        raise EventError(f"detail.clusterArn: {shown(detail['clusterArn'])} names no cluster: send the event as EventBridge delivers it")
+    attributes = detail.get("attributes", [])
+    ours = isinstance(attributes, list) and any(isinstance(a, dict) and a.get("name") == DRAIN_ATTRIBUTE for a in attributes)
+    if detail.get("status") != "DRAINING" or not ours:
+        return (Irrelevant(instance, "not an instance that Bulwark drains"),)
+    return (DrainProgress(cluster, instance),)
+
+
+def _sweep(event: Node, _region: str) -> Signals:
+    return (Sweep(moment(event.get("time"))),)
+
+
+_PARSERS: Mapping[tuple[str, str], Callable[[Node, str], Signals]] = {
+    ("aws.ec2", "EC2 Spot Instance Interruption Warning"): _spot,
+    ("aws.ec2", "EC2 Instance Rebalance Recommendation"): _rebalance,
+    ("aws.ec2", "EC2 Instance State-change Notification"): _state,
+    ("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action"): _terminate_hook,
+    ("aws.health", "AWS Health Event"): _health,
+    ("aws.ecs", "ECS Container Instance State Change"): _progress,
+    ("aws.events", "Scheduled Event"): _sweep,
+}
+"""What Bulwark's rules deliver, by source and detail-type."""

@@ -50,6 +50,10 @@ class PolicyBook:
         else:
             self._read_at = now
 
+    def stack_mode(self) -> Mode:
+        """Whether Bulwark may write to what belongs to no cluster: the stack's mode, unless the kill switch is on."""
+        return standing(self._mode, self._texts.get("kill-switch", ""), Policy()).mode
+
     def standing(self, cluster: str) -> tuple[Standing, tuple[Finding, ...]]:
         """What holds for ``cluster``, and what is wrong with its policies."""
         findings: list[Finding] = []

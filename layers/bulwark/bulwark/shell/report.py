@@ -50,7 +50,9 @@ class Decision:
         if self.error is not None or any(f.code == "not-observed" for f in self.plan.findings):
             return self.subjects
         waiting = frozenset(f.subject for f in self.plan.findings if f.code == STILL_REGISTERING)
-        return waiting | frozenset(o.action.target for o in self.outcomes if o.status == "failed")
+        failed = {o.action.target for o in self.outcomes if o.status == "failed"}
+        # What is about a task or a service, and not an instance, stands for all that the events were about.
+        return waiting | (self.subjects if failed - self.subjects else failed)
 
     def as_dict(self) -> dict[str, Any]:
         """The decision as it is logged and as ``bulwark replay --json`` prints it."""
@@ -92,8 +94,13 @@ class Reporter:
                 self._logger.error("journal not written", extra={"error": explain(error)})  # noqa: TRY400  one line, not a traceback
         self._logger.info("decision", extra={"decision": document})
 
-    def close(self, *, records: int, retried: int) -> None:
-        """End of the invocation: how many records came and how many go back, and everything measured is written out."""
+    def close(self, *, records: int, retried: int, unswept: bool = False) -> None:
+        """End of the invocation: how many records came and how many go back, and everything measured is written out.
+
+        ``unswept``: a sweep left something undone. It is not delivered again, so this is what its alarm hears of it.
+        """
+        if unswept:
+            self._metrics.add_metric("SweepsUnfinished", MetricUnit.Count, 1)
         self._metrics.add_metric("Records", MetricUnit.Count, records)
         self._metrics.add_metric("RecordsRetried", MetricUnit.Count, retried)
         self._metrics.flush_metrics()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from bulwark.core.cluster import (
     DrainMark,
     Group,
     GroupMember,
+    Hook,
     Host,
     Market,
     Resources,
@@ -27,6 +29,12 @@ CLUSTER_TAG = "bulwark:cluster"
 
 GROUP_TAG = "aws:autoscaling:groupName"
 """Set by EC2 Auto Scaling on each member, gone when the member is detached."""
+
+HOOK_TAG = "bulwark:hook"
+"""Bulwark's note on a group about its terminate hook: ``own`` or ``found``. It outlives the opt-in, so that the hook can be removed."""
+
+DEFAULT_HEARTBEAT = 3600
+"""Seconds; a hook's heartbeat unless it says otherwise (Auto Scaling API reference, PutLifecycleHook)."""
 
 ECS_MANAGED_TAG = "AmazonECSManaged"
 """Set by ECS on a group that a capacity provider uses."""
@@ -92,22 +100,23 @@ def container_instance(described: Mapping[str, Any]) -> ContainerInstance:
 
 
 def write_mark(mark: DrainMark) -> str:
-    """The value of ``bulwark.drain``: cause, since and deadline, parted by spaces.
+    """The value of ``bulwark.drain``: cause, since, deadline and, if a hook waits, its token, parted by spaces.
 
     An attribute's value holds letters, digits, some signs and inner spaces, but neither ``=`` nor ``,``; 128 at most
     (ECS API reference, Attribute).
     """
-    return f"{mark.cause} {mark.since.strftime(DRAIN_TIME)} {mark.deadline.strftime(DRAIN_TIME)}"
+    return " ".join(filter(None, (mark.cause, mark.since.strftime(DRAIN_TIME), mark.deadline.strftime(DRAIN_TIME), mark.hook)))
 
 
 def read_mark(value: str | None) -> DrainMark | None:
     """What ``write_mark`` wrote; None for anything else."""
-    cause, *times = (value or "").split(" ")
+    cause, *rest = (value or "").split(" ")
+    hook = rest.pop() if len(rest) == 3 else None  # noqa: PLR2004  since, deadline, token
     try:
-        since, deadline = (datetime.strptime(t, DRAIN_TIME).replace(tzinfo=UTC) for t in times)
+        since, deadline = (datetime.strptime(t, DRAIN_TIME).replace(tzinfo=UTC) for t in rest)
     except ValueError:
         return None
-    return DrainMark(cause, since, deadline)
+    return DrainMark(cause, since, deadline, hook)
 
 
 def task(described: Mapping[str, Any]) -> Task:
@@ -130,6 +139,11 @@ def task(described: Mapping[str, Any]) -> Task:
         known_size=memory is not None,
         eni=any(a.get("type") == "ElasticNetworkInterface" for a in described.get("attachments", ())),
         started_at=described.get("startedAt"),
+        tags=tuple(sorted((t["key"], t.get("value", "")) for t in described.get("tags", ()))),
+        definition=described.get("taskDefinitionArn", ""),
+        overrides=json.dumps(described.get("overrides") or {}, sort_keys=True, default=str),
+        execute_command=bool(described.get("enableExecuteCommand")),
+        capacity_provider=described.get("capacityProviderName"),
     )
 
 
@@ -173,6 +187,18 @@ def group(described: Mapping[str, Any]) -> Group:
         suspended=frozenset(p["ProcessName"] for p in described.get("SuspendedProcesses", ())),
         market=_market(described),
         ecs_managed=ECS_MANAGED_TAG in tags,
+        capacity_rebalance=bool(described.get("CapacityRebalance")),
+        hook_tag=tags.get(HOOK_TAG),
+    )
+
+
+def hook(described: Mapping[str, Any]) -> Hook:
+    """One entry of DescribeLifecycleHooks."""
+    return Hook(
+        name=described["LifecycleHookName"],
+        heartbeat=described.get("HeartbeatTimeout", DEFAULT_HEARTBEAT),
+        terminating=described.get("LifecycleTransition") == "autoscaling:EC2_INSTANCE_TERMINATING",
+        default_result=described.get("DefaultResult", "ABANDON"),
     )
 
 

@@ -1,0 +1,122 @@
+"""Why an instance drains: the causes, how long each may last, and which one counts when there are several."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import assert_never
+
+from bulwark.core.cluster import BY_INSTANCE, Cluster, ContainerInstance, DrainMark, Hook
+from bulwark.core.policies import Policy
+from bulwark.core.signals import HOOK_NAME, InstanceState, Notice, RebalanceRecommendation, ScheduledChange, SpotInterruption, TerminateHook
+
+STOPPING_CAUSE = "host-stopping"
+SPOT_CAUSE = "spot-interruption"
+HOOK_CAUSE = "terminate-hook"
+RETIREMENT_CAUSE = "scheduled-retirement"
+STOP_CAUSE = "scheduled-stop"
+MAINTENANCE_CAUSE = "scheduled-maintenance"
+REBALANCE_CAUSE = "rebalance-recommendation"
+
+RANKS: Mapping[str, int] = MappingProxyType(
+    {
+        STOPPING_CAUSE: 6,
+        SPOT_CAUSE: 5,
+        RETIREMENT_CAUSE: 4,
+        STOP_CAUSE: 4,
+        MAINTENANCE_CAUSE: 3,
+        HOOK_CAUSE: 2,
+        REBALANCE_CAUSE: 1,
+    }
+)
+"""The more certain and the sooner the end, the higher."""
+
+TAKEN_BY_EC2 = frozenset({STOPPING_CAUSE, SPOT_CAUSE, RETIREMENT_CAUSE, STOP_CAUSE})
+"""Causes at whose deadline EC2 itself ends or stops the instance."""
+
+VOLUNTARY = frozenset({REBALANCE_CAUSE})
+"""Causes that are our own choice: within the budget, and given up when they do not work out."""
+
+URGENT = frozenset({STOPPING_CAUSE, SPOT_CAUSE})
+"""Causes that leave no time for a call before DRAINING."""
+
+GRACE = timedelta(minutes=10)
+"""How long after its deadline an instance that EC2 was to take is waited for before we end what is empty of it."""
+
+SPARED = timedelta(hours=1)
+"""How long after its deadline an instance that EC2 has evidently spared may go on holding work before it is given back."""
+
+HOOK_LIMIT, HOOK_BEATS = timedelta(hours=48), 100
+"""The longest a hook may hold an instance: https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html"""
+
+
+def mark_of(notice: Notice, seen_at: datetime, policy: Policy) -> DrainMark | None:
+    """The mark that a notice alone would make; None if it does not by itself make an instance drain."""
+    match notice:
+        case SpotInterruption():
+            return DrainMark(SPOT_CAUSE, seen_at, notice.deadline)
+        case TerminateHook():
+            deadline = seen_at + timedelta(minutes=policy.draining.hook_minutes)
+            return DrainMark(HOOK_CAUSE, seen_at, deadline, notice.token or BY_INSTANCE)
+        case ScheduledChange():
+            causes = {"retirement": RETIREMENT_CAUSE, "stop": STOP_CAUSE, "maintenance": MAINTENANCE_CAUSE}
+            return DrainMark(causes[notice.kind], seen_at, notice.deadline)
+        case InstanceState():
+            return DrainMark(STOPPING_CAUSE, seen_at, seen_at) if notice.state in ("stopping", "shutting-down") else None
+        case RebalanceRecommendation():
+            return None
+        case _:
+            assert_never(notice)
+
+
+def strongest(marks: Iterable[DrainMark | None]) -> DrainMark | None:
+    """One mark for all: the cause that ranks highest with its earliest deadline, since the earliest of all.
+
+    A hook that waits goes on waiting whatever the cause; the later token is the one in force.
+    """
+    known = [m for m in marks if m is not None]
+    if not known:
+        return None
+    first = max(known, key=lambda m: (RANKS.get(m.cause, 0), -m.deadline.timestamp()))
+    tokens = [m.hook for m in known if m.hook not in (None, BY_INSTANCE)]
+    hook = tokens[-1] if tokens else next((m.hook for m in known if m.hook), None)
+    return replace(first, since=min(m.since for m in known), hook=hook)
+
+
+def mark_on(registrations: Iterable[ContainerInstance]) -> DrainMark | None:
+    """The mark that an instance carries, over all its registrations."""
+    return strongest(i.drain for i in registrations)
+
+
+def drains(cluster: Cluster) -> dict[str, tuple[ContainerInstance, ...]]:
+    """Every instance that carries a mark, with its registrations that are not gone."""
+    marked = {i.ec2_id for i in cluster.instances if i.drain is not None and i.status != "INACTIVE"}
+    return {i: tuple(r for r in cluster.registrations(i) if r.status != "INACTIVE") for i in sorted(marked)}
+
+
+def hook_deadline(mark: DrainMark, hook: Hook | None) -> datetime:
+    """Until when a hook can hold the instance: the mark's own deadline, or Auto Scaling's limit if that comes first."""
+    if hook is None:
+        return mark.deadline
+    return min(mark.deadline, mark.since + min(HOOK_LIMIT, HOOK_BEATS * timedelta(seconds=hook.heartbeat)))
+
+
+def deadline_of(cluster: Cluster, ec2_id: str, mark: DrainMark) -> datetime:
+    """Until when work can leave an instance that carries ``mark``: for a hook, as long as Auto Scaling lets it wait."""
+    host = cluster.host(ec2_id)
+    group = cluster.group(host.group) if host and mark.hook else None
+    return hook_deadline(mark, group.hook(HOOK_NAME) if group else None) if mark.hook else mark.deadline
+
+
+def clock(at: datetime, seen_at: datetime) -> str:
+    """A moment as a person reads it: the time if it is near, the day with it if it is not."""
+    near = abs(at - seen_at) < timedelta(hours=12)
+    return f"{at:%H:%M:%S} UTC" if near else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def one_each(notices: Sequence[Notice]) -> dict[str, list[Notice]]:
+    """Notices by instance, in order of instance."""
+    by_instance: dict[str, list[Notice]] = {}
+    for notice in notices:
+        by_instance.setdefault(notice.instance_id, []).append(notice)
+    return by_instance
