@@ -165,6 +165,7 @@ def test_the_breaker_stops_everything_voluntary() -> None:
         ({"tasks": (a_task("t", on=some(1)[0].ec2_id, requires=(), eni=True),)}, "not judged here"),
         ({"tasks": (a_task("t", on=some(1)[0].ec2_id, requires=(), protected_until=NOW + timedelta(hours=1)),)}, "is protected until"),
         ({"tasks_examined": frozenset()}, "were not looked at"),
+        ({"unread": {"task protection": "Throttling"}}, "could not be read"),
     ],
 )
 def test_work_that_cannot_be_proven_to_move_is_not_drained_nor_replaced(changes: dict[str, Any], says: str) -> None:
@@ -208,6 +209,7 @@ def test_T25_a_service_that_grows_during_the_drain_gets_the_instance_back() -> N
     assert Plan() == decide_turns(replace(cluster, seen_at=NOW + timedelta(minutes=4)), DEFAULTS)
     later = decide_turns(replace(cluster, seen_at=NOW + timedelta(minutes=5)), DEFAULTS)
     assert [ReactivateInstance] == [type(a) for a in later.actions]
+    assert Plan() == decide_turns(replace(cluster, seen_at=NOW + timedelta(minutes=30)), DEFAULTS)  # given up elsewhere
 
 
 def test_a_policy_that_no_longer_wants_it_takes_the_marks_off() -> None:

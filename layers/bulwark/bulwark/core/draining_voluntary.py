@@ -176,7 +176,10 @@ def _immovable(cluster: Cluster, subject: str) -> str | None:
     examined = {i.arn for i in found} <= cluster.tasks_examined
     if not examined and emptiness(cluster, found) != "empty":
         return "the tasks on it were not looked at"
-    reasons = (_held(cluster, t) for t in _work(cluster, subject))
+    work = _work(cluster, subject)
+    if work and "task protection" in cluster.unread:
+        return "whether its tasks are protected could not be read"
+    reasons = (_held(cluster, t) for t in work)
     return next((reason for reason in reasons if reason is not None), None)
 
 
@@ -211,8 +214,10 @@ def _taken_back(cluster: Cluster, policy: Policy) -> Plan:
     for subject, found in drains(cluster).items():
         mark, host = mark_on(found), cluster.host(subject)
         arns = tuple(i.arn for i in found if i.status == "DRAINING")
-        if mark is None or host is None or mark.cause not in VOLUNTARY or len(arns) < len(found) or cluster.seen_at < mark.since + BOOT:
+        if mark is None or host is None or mark.cause not in VOLUNTARY or len(arns) < len(found):
             continue
+        if not mark.since + BOOT <= cluster.seen_at < mark.deadline:
+            continue  # too early to tell, or given up for its time already
         if not set(arns) <= cluster.tasks_examined or _fit(_needs(cluster, subject), cluster, {subject}):
             continue
         minutes = timedelta(minutes=policy.draining.rebalance_minutes)

@@ -51,6 +51,8 @@ def take_turns(of: OfCluster, cluster: Cluster) -> None:
     try:
         cluster = _in_full(of, cluster)
         of.perform(cluster, decide_turns(cluster, of.policy))
+        unread = sorted(cluster.unread.items())
+        of.say(Plan(findings=tuple(Finding("not-observed", of.name, f"{part} could not be read: {why}") for part, why in unread)))
     finally:
         if of.mode == "act":
             of.line.ledger.release(of.name, of.line.owner)
