@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bulwark.core.cluster import DRAIN_ATTRIBUTE
 from bulwark.core.signals import HOOK_NAME
-from tests.drain_watch import HEARTBEAT, readable
+from tests.drain_watch import HEARTBEAT, VOLUNTARY, deadline_of, readable
 from tests.drain_world_model import CLUSTER
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ CLOSELY = 15
 ENDED = timedelta(hours=6)
 """Within which every drain has to end."""
 
-VOLUNTARY = "rebalance-recommendation"
-
 
 def effects(delivery: Delivery) -> list[tuple[str, str]]:
     """What a delivery wrote, heartbeats apart."""
@@ -36,10 +34,10 @@ def effects(delivery: Delivery) -> list[tuple[str, str]]:
 
 
 def quiet(function: Function, signal: Signal) -> None:
-    """Deliver ``signal`` until nothing more comes of it, and then once more, to see that it is so. Seconds pass, no more."""
+    """Deliver ``signal`` and the sweep until nothing more comes of them; then ``signal`` once more, to see that it is so. Seconds pass."""
     watch = function.world.watch
     for _ in range(QUIET_AFTER):
-        if not effects(function.deliver(signal)) and not effects(function.sweep()):
+        if not effects(function.deliver(signal)) + effects(function.sweep()):
             break
         function.world.step(1)
     else:
@@ -84,7 +82,10 @@ def unended(world: World) -> Iterator[str]:
         mark = one.custom.get(DRAIN_ATTRIBUTE)
         if one.status == "INACTIVE" or (one.status != "DRAINING" and mark is None):
             continue
-        waits = readable(mark) and str(mark).startswith(VOLUNTARY) and one.machine.group is None
+        # Outside its group it is tried again from time to time; each try ends at its own deadline.
+        until = deadline_of(mark)
+        trying = one.status == "ACTIVE" or (until is not None and world.now < until)
+        waits = trying and readable(mark) and str(mark).startswith(VOLUNTARY) and one.machine.group is None
         if (mark is not None or one.drained) and not waits:
             yield f"{one.machine.id} ({one.machine.state}) is still {one.status}, marked {mark!r}"
     yield from _unended_groups(world)
@@ -96,13 +97,16 @@ def unended(world: World) -> Iterator[str]:
 
 
 def _unended_groups(world: World) -> Iterator[str]:
-    """Hooks that hold, and machines that ECS goes on listing though EC2 has ended them."""
+    """Hooks that hold, and machines that ECS goes on listing though EC2 has ended them: where draining is off, only drained ones."""
     for group in world.groups.values():
         if group.cluster == CLUSTER:
             yield from (f"{h.hook} still holds {h.machine.id}" for h in group.holds if h.hook == HOOK_NAME)
+    everything = all('"enabled": false' not in text for text in world.parameters.values())
     for one in world.registrations.values():
         known = world.machine(one.machine.id)
-        if one.status != "INACTIVE" and one.machine.cluster == CLUSTER and known is not None and known.state in ("stopped", "terminated"):
+        if one.status == "INACTIVE" or one.machine.cluster != CLUSTER or known is None or known.state not in ("stopped", "terminated"):
+            continue
+        if everything or DRAIN_ATTRIBUTE in one.custom:
             yield f"ECS still lists {one.machine.id} as {one.status}, which EC2 says is {known.state}"
 
 

@@ -42,6 +42,16 @@ REMEDIAL: Sequence[Mapping[str, Any]] = (
 )
 """What those with remedies are governed by."""
 
+VOLUNTARY: Sequence[Mapping[str, Any]] = (
+    DEFAULTS,
+    {"rebalance_minutes": 6},
+    {"rebalance_minutes": 6, "replace": False},
+    {"rebalance": "off"},
+    {"rebalance_minutes": 20, "standalone": True, "stop_locked": True},
+    {"enabled": False},
+)
+"""What drains by choice are governed by."""
+
 
 def set_policy(world: World, draining: Mapping[str, Any], *, budget: int = 50) -> None:
     """Write the cluster's policy to Parameter Store. ``budget`` in percent: the world is small."""

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
     from tests.drain_world_model import Machine
 
 OPERATIONS = (
-    "DescribeInstances", "ListContainerInstances", "DescribeContainerInstances", "UpdateContainerInstancesState", "PutAttributes",
-    "DeleteAttributes", "ListTasks", "DescribeTasks", "DescribeServices", "DetachInstances", "DescribeAutoScalingGroups",
-    "DescribeLifecycleHooks", "CompleteLifecycleAction", "RecordLifecycleActionHeartbeat", "TerminateInstances",
-    "TerminateInstanceInAutoScalingGroup", "DeregisterContainerInstance", "StopTask", "RunTask", "UpdateService", "PutItem", "Query",
-    "DeleteItem", "PutLifecycleHook", "DeleteLifecycleHook", "CreateOrUpdateTags", "DeleteTags", "ListServices", "GetTaskProtection",
+    "DescribeInstances", "ListContainerInstances", "DescribeContainerInstances", "UpdateContainerInstancesState",
+    "PutAttributes", "DeleteAttributes", "ListTasks", "DescribeTasks", "DescribeServices", "DetachInstances",
+    "DescribeAutoScalingGroups", "DescribeLifecycleHooks", "CompleteLifecycleAction", "RecordLifecycleActionHeartbeat",
+    "TerminateInstances", "TerminateInstanceInAutoScalingGroup", "DeregisterContainerInstance",
+    "DescribeSpotInstanceRequests", "StopTask", "RunTask", "UpdateService", "PutItem", "Query", "DeleteItem",
+    "PutLifecycleHook", "DeleteLifecycleHook", "CreateOrUpdateTags", "DeleteTags", "ListServices", "GetTaskProtection",
     "DescribeTaskDefinition", "DescribeCapacityProviders",
 )  # fmt: skip
 
@@ -51,8 +52,12 @@ ANY = st.integers(0, 11)
 ANY_MIX = st.integers(0, len(MIXES) - 1)
 """The same for what runs in the world."""
 
-HAPPENINGS = ("warn", "warn", "recommend", "recommend", "schedule", "end", "end", "vanish", "stop", "hand", "agent")
-"""What may happen to a machine: ``hand`` is somebody at the console, ``agent`` an ECS agent that drains for itself."""
+HAPPENINGS = (
+    "warn", "warn", "recommend", "recommend", "schedule", "end", "end", "vanish", "stop", "hand", "agent", "away", "spare",
+)  # fmt: skip
+"""What may happen to a machine: ``hand`` is somebody at the console, ``agent`` an ECS agent that drains for itself; it is
+``away`` without the machine being gone; EC2 may ``spare`` what it announced to take.
+"""
 
 
 def faults(trouble: tuple[Mapping[int, Fault], Mapping[str, Fault]] | None) -> Faults:
@@ -61,10 +66,11 @@ def faults(trouble: tuple[Mapping[int, Fault], Mapping[str, Fault]] | None) -> F
 
 
 class DrainMachine(RuleBasedStateMachine):
-    """The rules. ``policies`` may govern, ``mixes`` may run; ``clients`` stand for boto3; ``examples`` and ``steps`` count."""
+    """The rules. ``policies`` may govern, ``mixes`` may run, ``happenings`` may happen, and ``clients`` stand for boto3."""
 
     policies: ClassVar[Sequence[Mapping[str, Any]]] = POLICIES
     mixes: ClassVar[Sequence[Sequence[str]]] = MIXES
+    happenings: ClassVar[Sequence[str]] = HAPPENINGS
     clients: ClassVar[Callable[..., WorldAws]] = WorldAws
     examples: ClassVar[int] = 0
     steps: ClassVar[int] = 0
@@ -96,8 +102,8 @@ class DrainMachine(RuleBasedStateMachine):
         alive = [m for m in self.world.machines.values() if m.alive]
         return alive[which % len(alive)] if alive else None
 
-    @rule(what=st.sampled_from(HAPPENINGS), which=ANY, how=ANY, told=st.sampled_from((True, True, False)), trouble=TROUBLE)
-    def happens(self, what: str, which: int, how: int, *, told: bool, trouble: Any) -> None:
+    @rule(what=ANY, which=ANY, how=ANY, told=st.sampled_from((True, True, False)), trouble=TROUBLE)
+    def happens(self, what: int, which: int, how: int, *, told: bool, trouble: Any) -> None:
         """Something happens to a machine; if ``told``, the function hears of it at once."""
         machine = self._machine(which)
         if machine is None:
@@ -105,7 +111,8 @@ class DrainMachine(RuleBasedStateMachine):
         before = len(self.world.mail)
         actions: tuple[InterruptionAction, ...] = ("terminate", "terminate", "stop", "hibernate")
         kinds: tuple[ChangeKind, ...] = ("retirement", "stop", "maintenance")
-        match what:
+        name = self.happenings[what % len(self.happenings)]
+        match name:
             case "warn":
                 drain_world_ec2.warn(self.world, machine, actions[how % 4])
             case "recommend":
@@ -116,13 +123,10 @@ class DrainMachine(RuleBasedStateMachine):
                 self._end(machine)
             case "vanish":
                 drain_world_ec2.vanish(self.world, machine)
-            case "hand":
-                self._by_hand(machine)
-            case "agent":
-                drain_world_ec2.warn(self.world, machine, actions[how % 4])
-                self._by_hand(machine, status="DRAINING")
-            case _:
+            case "stop":
                 drain_world_ec2.stop(self.world, machine)
+            case _:
+                self._oddly(name, machine, actions[how % 4])
         if told and self.world.mail[before:]:
             self.function.deliver(*self.world.mail[before:], faults=faults(trouble))
 
@@ -131,6 +135,20 @@ class DrainMachine(RuleBasedStateMachine):
         group = self.world.group_of(machine)
         if group is not None and group.members[machine.id].lifecycle == "InService":
             drain_world_groups.begin(self.world, group, group.members[machine.id])
+
+    def _oddly(self, what: str, machine: Machine, action: InterruptionAction) -> None:
+        """What does not happen every day."""
+        match what:
+            case "hand":
+                self._by_hand(machine)
+            case "agent":
+                drain_world_ec2.warn(self.world, machine, action)
+                self._by_hand(machine, status="DRAINING")
+            case "away":
+                for one in self.world.on(machine):
+                    one.connected = not one.connected
+            case _:
+                machine.taken = None
 
     def _by_hand(self, machine: Machine, status: str | None = None) -> None:
         """Somebody else sets a machine DRAINING, or back to ACTIVE: that is no drain of Bulwark's, and not its end."""
@@ -179,7 +197,7 @@ class DrainMachine(RuleBasedStateMachine):
         if swept:
             self.function.sweep()
 
-    @rule(which=ANY, change=st.sampled_from((-1, 1, 2)), capacity=st.sampled_from((None, True, False)), policy=st.none() | ANY)
+    @rule(which=ANY, change=st.sampled_from((-1, 1, 4, 9)), capacity=st.sampled_from((None, True, False)), policy=st.none() | ANY)
     def change(self, which: int, change: int, *, capacity: bool | None, policy: int | None) -> None:
         """A service is scaled, EC2's capacity comes or goes, and somebody writes another policy."""
         if policy is not None:

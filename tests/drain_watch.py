@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bulwark.core.cluster import DRAIN_ATTRIBUTE
-from bulwark.core.signals import ScheduledChange, SpotInterruption
+from bulwark.core.signals import ScheduledChange, SpotInterruption, Sweep
 from tests.drain_world_model import CLUSTER
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 HEARTBEAT = "autoscaling:RecordLifecycleActionHeartbeat"
 """The one write that a settled world still sees."""
+
+TAKEN = ("spot-interruption", "scheduled-retirement", "scheduled-stop")
+"""Causes of a drain at whose deadline EC2 takes the instance."""
+
+VOLUNTARY = "rebalance-recommendation"
+"""The cause of a drain that is Bulwark's own choice."""
 
 URGENT = ("SpotInterruption", "InstanceState")
 """Signals on which DRAINING comes before the mark."""
@@ -34,8 +40,10 @@ class Delivery:
     troubled: bool = False
 
     def urgent(self, machine: Machine) -> bool:
-        """Whether it was told something of the machine that leaves no time for the mark to come first."""
-        return any(type(s).__name__ in URGENT and getattr(s, "instance_id", "") == machine.id for s in self.signals)
+        """Whether it was told something of the machine that leaves no time for the mark to come first, or found it by sweeping."""
+        if any(type(s).__name__ in URGENT and getattr(s, "instance_id", "") == machine.id for s in self.signals):
+            return True
+        return machine.taken is not None and any(isinstance(s, Sweep) for s in self.signals)
 
 
 class Watch:
@@ -142,7 +150,8 @@ class Watch:
             return
         about = {s.instance_id for s in told.signals if isinstance(s, SpotInterruption | ScheduledChange)}
         for one in self._world.registrations.values():
-            if one.machine.id in about and one.status == "DRAINING" and readable(one.custom.get(DRAIN_ATTRIBUTE)):
+            mark = one.custom.get(DRAIN_ATTRIBUTE)
+            if one.machine.id in about and one.status == "DRAINING" and readable(mark) and str(mark).startswith(TAKEN):
                 one.told = True
 
     def marks(self) -> None:
@@ -170,7 +179,13 @@ class Watch:
         for one in self._world.on(hold.machine):
             until = deadline_of(one.custom.get(DRAIN_ATTRIBUTE))
             # No heartbeat is recorded that would hold it beyond its time, so the last one may end one heartbeat before.
-            if one.work and hold.machine.alive and until is not None and self._world.now < until - timedelta(seconds=hold.heartbeat):
+            if (
+                one.status == "DRAINING"
+                and one.work
+                and hold.machine.alive
+                and until is not None
+                and self._world.now < until - timedelta(seconds=hold.heartbeat)
+            ):
                 self.broken("3", f"the hook of {hold.machine.id} ran out, though its drain has until {until:%H:%M:%S}")
 
     def _drained_by_ecs(self, group: Group) -> bool:

@@ -247,7 +247,7 @@ def test_a_voluntary_drain_outside_its_group_is_tried_again_later() -> None:
 
     assert isinstance(action, ReactivateInstance)
     assert action.keep is not None
-    assert NOW + timedelta(minutes=61) == action.keep.deadline
+    assert (NOW + timedelta(minutes=91), NOW + timedelta(minutes=121)) == (action.keep.since, action.keep.deadline)
 
 
 @pytest.mark.parametrize("group", ["orders-spot", None])
@@ -275,10 +275,25 @@ def test_a_drain_that_died_between_mark_and_DRAINING_is_taken_up() -> None:
 
 
 def test_nothing_is_taken_up_where_the_policy_turns_draining_off() -> None:
-    """Marked and not drained: it stays so."""
+    """Marked and not drained: the mark comes off, so that it does not lie there for ever."""
     cluster = a_cluster(an_instance(drain=a_mark("scheduled-stop", minutes=60)))
 
-    assert Plan() == decide_ends(cluster, Policy(draining=DrainingPolicy(enabled=False)))
+    assert [UnmarkInstance] == [type(a) for a in decide_ends(cluster, Policy(draining=DrainingPolicy(enabled=False))).actions]
+
+
+def test_between_two_sweeps_nothing_is_taken_up() -> None:
+    """A sweep may be giving it back just now: ACTIVE already, and its mark not off yet."""
+    assert Plan() == decide_ends(a_cluster(an_instance(drain=a_mark("scheduled-stop", minutes=60))), DEFAULTS, beat=False)
+
+
+@pytest.mark.parametrize("lifecycle", ["Terminating", "Terminating:Wait", "Detaching"])
+def test_what_its_group_ends_already_is_not_ended_again(lifecycle: str) -> None:
+    """Rule 7: asked once, the group is at it."""
+    cluster = a_cluster(a_draining(mark=a_mark("rebalance-recommendation")), groups=(a_group(GroupMember(SPOT, lifecycle)),))
+
+    plan = decide_ends(cluster, DEFAULTS)
+
+    assert ((), [("left-to-group", SPOT)]) == (plan.actions, codes(plan))
 
 
 def test_a_mark_whose_deadline_is_long_over_is_taken_off() -> None:

@@ -201,6 +201,17 @@ def test_a_turn_that_did_not_come_in_time_is_over() -> None:
     assert [MarkInstance] == [type(a) for a in decide_turns(outside, DEFAULTS).actions]
 
 
+def test_what_was_tried_in_vain_is_not_tried_again_at_once() -> None:
+    """Outside its group and given back: an hour's rest, so that a drain that cannot succeed is not DRAINING all the time."""
+    rested = a_mark("rebalance-recommendation", minutes=90, since=NOW + timedelta(minutes=60))
+    one = replace(some(1)[0], drain=rested)
+    cluster = a_fleet(one, hosts=(a_host(one.ec2_id, group=None),))
+
+    assert ((), ["drain-waits"]) == ((plan := decide_turns(cluster, DEFAULTS)).actions, codes(plan))
+    later = decide_turns(replace(cluster, seen_at=NOW + timedelta(minutes=60)), DEFAULTS)
+    assert [DrainInstance] == [type(a) for a in later.actions]
+
+
 def test_T25_a_service_that_grows_during_the_drain_gets_the_instance_back() -> None:
     """Hazard T25: decided with room, then the room was taken: back to ACTIVE once the replacement has had its time."""
     going = replace(some(1)[0], status="DRAINING")

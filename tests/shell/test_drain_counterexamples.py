@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bulwark.core.signals import TerminateHook
+from bulwark.core.signals import DrainProgress, Sweep, TerminateHook
 from tests import drain_world_ec2, drain_world_groups
 from tests.drain_ending import drain_out
 from tests.drain_faults import Faults
@@ -157,3 +157,47 @@ def test_a_retirement_is_not_forgotten_for_an_old_hook_event() -> None:
 
     assert [] == world.watch.violations
     assert ["DRAINING"] == [r.status for r in world.on(machine)]
+
+
+def test_an_event_while_the_sweep_gives_an_instance_back_does_not_drain_it_again_unmarked() -> None:
+    """The sweep has set an instance ACTIVE and is about to take its mark off; an event in between must not take that for a drain begun."""
+    world, function = a_world("web", "logs", spot=1, steady=0)
+    machine = first_of(world)
+    function.deliver(a_stale_event(world, machine))
+    function.step(180)
+    progress = DrainProgress("orders", machine.id)
+    overtaken = Faults(on={"DeleteAttributes": "overtaken"}, meanwhile=lambda: function.deliver(progress))
+
+    function.sweep(overtaken)
+    drain_out(function)
+
+    assert [] == world.watch.violations
+
+
+def test_a_mark_on_an_active_instance_is_taken_off_though_draining_is_turned_off() -> None:
+    """Marked first, DRAINING refused, and then draining is turned off: the mark does not stay for ever (Rule 3)."""
+    world, function = a_world("web", "logs", spot=1, steady=0)
+    event = a_stale_event(world, first_of(world))
+    function.deliver(event, faults=Faults(on={"UpdateContainerInstancesState": "throttled"}))
+    set_policy(world, {"enabled": False})
+    world.step(100)
+
+    drain_out(function)
+
+    assert [] == world.watch.violations
+
+
+@pytest.mark.parametrize("again", ["sweep", "event"])
+def test_what_its_group_ends_already_is_not_ended_again_and_again(again: str) -> None:
+    """A drain by choice is done, its group ends the instance, and the hook is left to managed draining: once is enough (Rule 7)."""
+    world, function = a_world("one", "logs", policy={"replace": False}, spot=1, steady=1, provider=(False, True))
+    machine = first_of(world, STEADY)
+    function.deliver(drain_world_ec2.recommend(world, machine))
+    function.sweep()
+    assert "Terminating:Wait" == world.groups[STEADY].members[machine.id].lifecycle
+
+    signal = Sweep(world.now) if again == "sweep" else next(s for s in world.mail if isinstance(s, TerminateHook))
+    writes = [function.deliver(signal).writes for _ in range(3)]
+
+    assert [] == writes[-1]
+    assert [] == world.watch.violations

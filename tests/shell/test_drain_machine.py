@@ -3,7 +3,7 @@
 from tests.drain_layouts import POLICIES
 from tests.drain_machine import DrainMachine, explore
 
-EXAMPLES = 1_200
+EXAMPLES = 3_000
 
 
 class WithoutRemedies(DrainMachine):

@@ -18,6 +18,7 @@ from tests.drain_machine import DrainMachine, explore
 from tests.drain_world_autoscaling import AutoScaling, refusal
 from tests.drain_world_clients import Ec2, WorldAws
 from tests.drain_world_ecs_writes import WritingEcs
+from tests.fakes import an_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from tests.drain_faults import Faults
     from tests.drain_world import World
 
-EXAMPLES = 400
-"""Sequences within which the machine has to find it."""
+EXAMPLES = 1_500
+"""Sequences within which the machine has to find it; it mostly takes some dozens."""
 
 
 class CountsWhatRuns(WritingEcs):
@@ -64,11 +65,17 @@ class SeesNoMark(WritingEcs):
 
 
 class StartsAnew(WritingEcs):
-    """As if tasks were started again without a token that tells a second time from the first."""
+    """As if tasks were started again without a token that tells a second time from the first; and ECS is slow to stop the old ones."""
 
     def run_task(self, **params: Any) -> dict[str, Any]:
         """Makes each call a new one."""
         return super().run_task(**{**params, "clientToken": f"{params['clientToken']}-{self._world.number()}"})
+
+    def stop_task(self, **params: Any) -> dict[str, Any]:
+        """Throttles every other call."""
+        if self._world.number() % 2:
+            raise an_error("ThrottlingException", "StopTask")
+        return super().stop_task(**params)
 
 
 class Impatient(AutoScaling):
@@ -152,7 +159,7 @@ def clients_with(part: type[Any]) -> type[WorldAws]:
 
 @pytest.mark.parametrize(("rule", "part", "governed", "working"), CASES, ids=[case[1].__name__ for case in CASES])
 def test_the_machine_finds_the_mistake(rule: str, part: type[Any], governed: Any, working: Any) -> None:
-    """A mistake that breaks a rule is found within a few hundred sequences."""
+    """A mistake that breaks a rule is found, long before as many sequences are tried as the machine's own tests try."""
 
     class Broken(DrainMachine):
         policies = governed

@@ -24,6 +24,7 @@ from bulwark.core.draining_marks import (
     drains,
     hook_deadline,
     mark_on,
+    next_try,
 )
 from bulwark.core.plan import (
     CompleteLifecycleAction,
@@ -96,7 +97,8 @@ def is_daemon(cluster: Cluster, task: Task) -> bool:
 def decide_ends(cluster: Cluster, policy: Policy, *, beat: bool = True) -> Plan:
     """Carry every drain in progress on: end what is empty, keep hooks alive, give up what did not work out.
 
-    ``beat`` False: no heartbeats, as an event between two sweeps needs none.
+    ``beat`` False: an event between two sweeps. It sends no heartbeats, and takes up nothing that lies marked and ACTIVE: a sweep may
+    be giving that back just now.
     """
     plan = Plan()
     for ec2_id, found in drains(cluster).items():
@@ -107,14 +109,17 @@ def decide_ends(cluster: Cluster, policy: Policy, *, beat: bool = True) -> Plan:
             plan += _resumed(cluster, host, found, mark, policy)
         else:
             plan += _carried_on(cluster, host, found, mark, policy)
-    return plan if beat else replace(plan, actions=tuple(a for a in plan.actions if not isinstance(a, RecordHeartbeat)))
+    only_swept = RecordHeartbeat | DrainInstance | UnmarkInstance
+    return plan if beat else replace(plan, actions=tuple(a for a in plan.actions if not isinstance(a, only_swept)))
 
 
 def _resumed(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], mark: DrainMark, policy: Policy) -> Plan:
     """Marked and (partly) ACTIVE: a drain that was begun and not done, or one that is over. What is voluntary waits for its turn."""
     active = tuple(i.arn for i in found if i.status == "ACTIVE")
-    if mark.cause in VOLUNTARY or not policy.draining.enabled:
+    if mark.cause in VOLUNTARY:
         return Plan()
+    if not policy.draining.enabled:
+        return Plan((UnmarkInstance(host.id, cluster.name, active, "it was not drained yet, and the policy turns draining off"),))
     if cluster.seen_at > mark.deadline + SPARED:
         return Plan((UnmarkInstance(host.id, cluster.name, active, "its deadline is long over, and it runs on"),))
     reason = f"its drain ({mark.cause}) was begun and not done"
@@ -172,6 +177,11 @@ def _emptied(cluster: Cluster, host: Host, mark: DrainMark, policy: Policy) -> P
     if kept and not late:
         message = f"its work has left; EC2 takes it at {clock(mark.deadline, cluster.seen_at)}"
         return Plan(findings=(Finding("left-to-ec2", host.id, message),))
+    seen = cluster.group(host.group)
+    member = seen.member(host.id) if seen else None
+    if member is not None and member.lifecycle != "InService":
+        message = f"its work has left, and group {host.group} is ending it already ({member.lifecycle})"
+        return Plan(findings=(Finding("left-to-group", host.id, message),))
     because = f"EC2 was to take it at {clock(mark.deadline, cluster.seen_at)} and has not" if kept else f"its work has left ({mark.cause})"
     where = f"group {host.group} keeps its desired capacity" if host.group else "it belongs to no group any more"
     return Plan((TerminateInstance(host.id, host.group, f"{because}; {where}"),))
@@ -191,7 +201,7 @@ def _given_up(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], 
     keep = None
     if host.group is None:
         # It has left its group already, so it is not forgotten: it is tried again when its work fits elsewhere.
-        keep = replace(mark, since=cluster.seen_at, deadline=cluster.seen_at + timedelta(minutes=policy.draining.rebalance_minutes))
+        keep = next_try(mark, cluster.seen_at, policy)
     return Plan((ReactivateInstance(host.id, cluster.name, arns, f"{because}: back to ACTIVE", keep),))
 
 

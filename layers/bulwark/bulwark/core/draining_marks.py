@@ -46,6 +46,9 @@ GRACE = timedelta(minutes=10)
 SPARED = timedelta(hours=1)
 """How long after its deadline an instance that EC2 has evidently spared may go on holding work before it is given back."""
 
+PAUSE = timedelta(hours=1)
+"""How long after a voluntary drain was given up it is tried again, if its instance has left its group and so is not forgotten."""
+
 HOOK_LIMIT, HOOK_BEATS = timedelta(hours=48), 100
 """The longest a hook may hold an instance: https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html"""
 
@@ -81,6 +84,12 @@ def strongest(marks: Iterable[DrainMark | None]) -> DrainMark | None:
     tokens = [m.hook for m in known if m.hook not in (None, BY_INSTANCE)]
     hook = tokens[-1] if tokens else next((m.hook for m in known if m.hook), None)
     return replace(first, since=min(m.since for m in known), hook=hook)
+
+
+def next_try(mark: DrainMark, seen_at: datetime, policy: Policy) -> DrainMark:
+    """The mark of another try of a voluntary drain: it waits for PAUSE, and then as long as the policy allows."""
+    since = seen_at + PAUSE
+    return replace(mark, since=since, deadline=since + timedelta(minutes=policy.draining.rebalance_minutes))
 
 
 def mark_on(registrations: Iterable[ContainerInstance]) -> DrainMark | None:

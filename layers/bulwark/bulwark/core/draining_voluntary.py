@@ -6,14 +6,14 @@ budget, and goes back to ACTIVE when that stops being true.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bulwark.core.cluster import Cluster, ContainerInstance, DrainMark, Host, Task
 from bulwark.core.draining import GONE, OVER, replace_host
 from bulwark.core.draining_blockers import is_locked, rooms
 from bulwark.core.draining_ends import emptiness, is_daemon
-from bulwark.core.draining_marks import REBALANCE_CAUSE, VOLUNTARY, clock, drains, mark_on
+from bulwark.core.draining_marks import REBALANCE_CAUSE, VOLUNTARY, clock, drains, mark_on, next_try
 from bulwark.core.packing import Need, Space, place_all
 from bulwark.core.plan import DrainInstance, Finding, MarkInstance, Plan, ReactivateInstance, UnmarkInstance
 from bulwark.core.policies import Policy
@@ -111,34 +111,47 @@ def decide_turns(cluster: Cluster, policy: Policy) -> Plan:
         for subject in waiting(cluster):
             plan += Plan((UnmarkInstance(subject, cluster.name, _active(cluster, subject), "the policy no longer asks for it"),))
         return plan
-    out, most, trouble = out_of_service(cluster), budget(cluster, policy), breaker(cluster, policy)
-    taken: list[Need] = []
-    begun: set[str] = set()
+    given = _Given(out_of_service(cluster), budget(cluster, policy), breaker(cluster, policy))
     for subject in waiting(cluster):
         host, mark = cluster.host(subject), mark_on(cluster.registrations(subject))
-        if host is None or mark is None or host.state in OVER:
-            continue
-        if cluster.seen_at >= mark.deadline:
-            plan += _expired(cluster, host, mark, policy)
-        elif trouble is not None:
-            plan += _waits(subject, trouble)
-        elif subject not in out and len(out) >= most:
-            plan += _waits(subject, f"{len(out)} instances are out of service already, and the budget is {most}")
-        elif (because := _immovable(cluster, subject)) is not None:
-            plan += _waits(subject, because)
-        else:
-            out.add(subject)
-            plan += replace_host(cluster, host, cluster.registrations(subject), policy)
-            needs = _needs(cluster, subject)
-            if _fit([*taken, *needs], cluster, {*begun, subject}):
-                taken += needs
-                begun.add(subject)
-                reason = "EC2 recommends to move its work, and it fits elsewhere"
-                arns = _active(cluster, subject)
-                plan += Plan((DrainInstance(subject, cluster.name, arns, replace(mark, since=cluster.seen_at), reason, mark_first=True),))
-            else:
-                plan += _waits(subject, "its work does not fit elsewhere yet")
+        if host is not None and mark is not None and host.state not in OVER:
+            plan += _turn(cluster, host, mark, policy, given)
     return plan + _taken_back(cluster, policy)
+
+
+@dataclass(slots=True)
+class _Given:
+    """What one decision has given out so far: the budget, and room on instances that stay."""
+
+    out: set[str]
+    most: int
+    trouble: str | None
+    taken: list[Need] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)
+
+
+def _turn(cluster: Cluster, host: Host, mark: DrainMark, policy: Policy, given: _Given) -> Plan:
+    """One instance's turn, if it has come."""
+    if cluster.seen_at < mark.since:
+        return _waits(host.id, f"tried in vain, and tried again at {clock(mark.since, cluster.seen_at)}")
+    if cluster.seen_at >= mark.deadline:
+        return _expired(cluster, host, mark, policy)
+    because = given.trouble
+    if because is None and host.id not in given.out and len(given.out) >= given.most:
+        because = f"{len(given.out)} instances are out of service already, and the budget is {given.most}"
+    because = because or _immovable(cluster, host.id)
+    if because is not None:
+        return _waits(host.id, because)
+    given.out.add(host.id)
+    plan = replace_host(cluster, host, cluster.registrations(host.id), policy)
+    needs = _needs(cluster, host.id)
+    if not _fit([*given.taken, *needs], cluster, {*given.begun, host.id}):
+        return plan + _waits(host.id, "its work does not fit elsewhere yet")
+    given.taken += needs
+    given.begun.add(host.id)
+    reason = "EC2 recommends to move its work, and it fits elsewhere"
+    arns = _active(cluster, host.id)
+    return plan + Plan((DrainInstance(host.id, cluster.name, arns, replace(mark, since=cluster.seen_at), reason, mark_first=True),))
 
 
 def _waits(subject: str, because: str) -> Plan:
@@ -220,8 +233,7 @@ def _taken_back(cluster: Cluster, policy: Policy) -> Plan:
             continue  # too early to tell, or given up for its time already
         if not set(arns) <= cluster.tasks_examined or _fit(_needs(cluster, subject), cluster, {subject}):
             continue
-        minutes = timedelta(minutes=policy.draining.rebalance_minutes)
-        keep = None if host.group else replace(mark, since=cluster.seen_at, deadline=cluster.seen_at + minutes)
+        keep = None if host.group else next_try(mark, cluster.seen_at, policy)
         reason = "its work no longer fits elsewhere: back to ACTIVE"
         plan += Plan((ReactivateInstance(subject, cluster.name, arns, reason, keep),))
     return plan

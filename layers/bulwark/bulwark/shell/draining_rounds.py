@@ -14,7 +14,7 @@ from bulwark.core.draining_ends import decide_ends
 from bulwark.core.draining_ghosts import decide_ghosts
 from bulwark.core.draining_marks import drains
 from bulwark.core.draining_remedies import decide_remedies
-from bulwark.core.plan import DrainInstance, ReplaceInstance
+from bulwark.core.plan import CompleteLifecycleAction, DrainInstance, Plan, ReplaceInstance
 from bulwark.core.signals import InstanceState, RebalanceRecommendation, ScheduledChange, SpotInterruption, TerminateHook
 from bulwark.shell.aws import explain
 from bulwark.shell.draining_line import Line, OfCluster
@@ -69,7 +69,8 @@ class Rounds(OfCluster):
             cluster = self.perform(cluster, decide_ghosts(cluster, ended))
         if hooked and self.policy.draining.enabled:
             cluster = self.look(cluster, hooked & drains(cluster).keys(), EXAMINED, thoroughly=False)
-            cluster = self.perform(cluster, decide_ends(cluster, self.policy, beat=False))
+            ends = decide_ends(cluster, self.policy, beat=False)
+            cluster = self.perform(cluster, Plan(tuple(a for a in ends.actions if isinstance(a, CompleteLifecycleAction))))
         return cluster
 
     def replace(self) -> None:

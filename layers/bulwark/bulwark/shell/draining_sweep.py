@@ -13,7 +13,7 @@ from bulwark.core.draining_ghosts import decide_ghosts
 from bulwark.core.draining_hooks import decide_hooks
 from bulwark.core.draining_marks import VOLUNTARY, deadline_of, drains, mark_on
 from bulwark.core.draining_remedies import decide_remedies, decide_restores
-from bulwark.core.plan import Finding, Plan
+from bulwark.core.plan import Finding, Plan, TerminateInstance
 from bulwark.core.signals import HOOK_NAME
 from bulwark.shell.act import act
 from bulwark.shell.aws import error_code, explain
@@ -30,7 +30,7 @@ from bulwark.shell.observe import (
     with_hosts,
     with_registrations,
 )
-from bulwark.shell.observe_groups import observe_hooks, observe_opted_in, observe_providers
+from bulwark.shell.observe_groups import observe_groups, observe_hooks, observe_opted_in, observe_providers
 from bulwark.shell.observe_work import EXAMINED, observe_protection, observe_services
 from bulwark.shell.report import Decision
 
@@ -59,6 +59,10 @@ def carry_on(line: Line, name: str, progress: Sequence[DrainProgress]) -> Decisi
             cluster = observe_registrations(line.aws, name, hosts, line.now, hasty=False)
         cluster = of.look(cluster, drains(cluster), EXAMINED, thoroughly=False)
         plan = decide_ends(cluster, of.policy, beat=False)
+        if groups := {a.group for a in plan.actions if isinstance(a, TerminateInstance) and a.group}:
+            # Before anything is ended in its group: is the group at it already?
+            cluster = observe_groups(line.aws, cluster, groups)
+            plan = decide_ends(cluster, of.policy, beat=False)
         of.perform(cluster, plan)
         of.say(_unread(cluster))
         ended = {a.target for a in plan.actions} | {f.subject for f in plan.findings}
