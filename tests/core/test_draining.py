@@ -370,6 +370,16 @@ def test_an_event_about_an_earlier_stop_drains_nothing() -> None:
     assert ((), [("state-outdated", SPOT)]) == (plan.actions, codes(plan))
 
 
+def test_an_announcement_that_is_long_over_drains_and_replaces_nothing() -> None:
+    """It comes again two hours after its time, and the instance runs on: EC2 has spared it."""
+    late = replace(a_cluster(), seen_at=NOW + timedelta(hours=2))
+
+    plan = decide_cordon(late, [a_change(days=0)], DEFAULTS)
+
+    assert ((), [("state-outdated", SPOT)]) == (plan.actions, codes(plan))
+    assert Plan() == decide_replacement(late, [a_change(days=0)], DEFAULTS)
+
+
 def test_hooks_that_wait_unheard_are_found_in_the_group() -> None:
     """Lifecycle events are best effort: Terminating:Wait, our hook, and no drain for it."""
     hooks = (Hook("bulwark-drain", 300),)

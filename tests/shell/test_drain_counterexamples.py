@@ -9,7 +9,7 @@ import pytest
 
 from bulwark.core.signals import DrainProgress, Sweep, TerminateHook
 from tests import drain_world_ec2, drain_world_groups
-from tests.drain_ending import drain_out
+from tests.drain_ending import drain_out, quiet
 from tests.drain_faults import Faults
 from tests.drain_function import Function
 from tests.drain_layouts import DEFAULTS, REMEDIES, SPOT, STEADY, Layout, set_policy
@@ -17,6 +17,7 @@ from tests.drain_layouts import DEFAULTS, REMEDIES, SPOT, STEADY, Layout, set_po
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bulwark.core.signals import ChangeKind
     from tests.drain_world import World
     from tests.drain_world_model import Machine
 
@@ -201,3 +202,21 @@ def test_what_its_group_ends_already_is_not_ended_again_and_again(again: str) ->
 
     assert [] == writes[-1]
     assert [] == world.watch.violations
+
+
+@pytest.mark.parametrize("kind", ["maintenance", "retirement"])
+def test_an_announcement_that_is_long_over_drains_nothing(kind: ChangeKind) -> None:
+    """A notice comes (again) when its time was up over an hour ago and the instance runs on: it must not drain and come back in turns."""
+    world, function = a_world("locked", spot=1, steady=2)
+    machine = first_of(world, STEADY)
+    notice = drain_world_ec2.schedule(world, machine, kind, timedelta(minutes=1))
+    machine.taken = None
+    world.step(4000)
+
+    for _ in range(3):
+        quiet(function, notice)
+        function.step(300)
+
+    assert [] == world.watch.violations
+    assert [("ACTIVE", {})] == [(r.status, r.custom) for r in world.on(machine)]
+    assert machine.id in world.groups[STEADY].members

@@ -11,6 +11,7 @@ from bulwark.core.cluster import Cluster, ContainerInstance, DrainMark, Host
 from bulwark.core.draining_marks import (
     MAINTENANCE_CAUSE,
     RETIREMENT_CAUSE,
+    SPARED,
     SPOT_CAUSE,
     STOP_CAUSE,
     STOPPING_CAUSE,
@@ -55,9 +56,9 @@ def decide_cordon(cluster: Cluster, notices: Sequence[Notice], policy: Policy) -
     """Drain each instance that is registered and ACTIVE. The one decision that everything else waits for."""
     plan = Plan()
     for subject, said in one_each(notices).items():
-        about = [n for n in said if not isinstance(n, InstanceState) or _still_so(cluster, n)]
+        about = [n for n in said if _still_so(cluster, n)]
         if not about:
-            message = f"EC2 says it is {_state_of(cluster, subject)} now: the event is late, or about an earlier stop"
+            message = f"EC2 says it is {_state_of(cluster, subject)} now: the event is late, or about something that is over"
             plan += _said(Finding("state-outdated", subject, message))
         mark = strongest(mark_of(n, cluster.seen_at, policy) for n in about)
         if mark is not None:
@@ -65,10 +66,12 @@ def decide_cordon(cluster: Cluster, notices: Sequence[Notice], policy: Policy) -
     return plan
 
 
-def _still_so(cluster: Cluster, notice: InstanceState) -> bool:
-    """Whether the instance still goes down, or has: what EC2 says now counts, not what an event said it once was."""
+def _still_so(cluster: Cluster, notice: Notice) -> bool:
+    """Whether a notice still holds: what EC2 says now counts, not what an event said once, and what was due long ago did not come."""
+    if isinstance(notice, ScheduledChange):
+        return cluster.seen_at <= notice.deadline + SPARED
     host = cluster.host(notice.instance_id)
-    return host is None or host.state in OVER
+    return not isinstance(notice, InstanceState) or host is None or host.state in OVER
 
 
 def _state_of(cluster: Cluster, subject: str) -> str:
@@ -172,7 +175,7 @@ def decide_replacement(cluster: Cluster, notices: Sequence[Notice], policy: Poli
     """
     plan = Plan()
     for subject, about in one_each(notices).items():
-        losing = [n for n in about if isinstance(n, SpotInterruption | ScheduledChange)]
+        losing = [n for n in about if isinstance(n, SpotInterruption | ScheduledChange) and _still_so(cluster, n)]
         host = cluster.host(subject)
         found = cluster.registrations(subject)
         if losing and host is not None and host.state not in GONE and _leaving(found, losing, policy):
