@@ -57,3 +57,10 @@ def test_a_ghost_of_a_group_that_did_not_opt_in_is_left_alone() -> None:
 def test_hosts_that_could_not_be_read_make_no_ghosts() -> None:
     """Rule 5: a failed read is not EC2's word that an instance is gone."""
     assert () == decide_ghosts(a_cluster(a_draining(agent_connected=False), hosts=[], unread={"hosts": "Throttling"}), [SPOT]).actions
+
+
+def test_what_is_forgotten_already_says_so() -> None:
+    """The second event about the same end does nothing, and that is a finding."""
+    plan = decide_ghosts(a_cluster(hosts=[a_host(state="terminated")], instances=()), [SPOT])
+
+    assert ((), ["ghost-forgotten"]) == (plan.actions, [f.code for f in plan.findings])

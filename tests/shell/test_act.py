@@ -155,3 +155,22 @@ def test_a_failure_finds_its_instance_by_id_or_arn_and_an_unknown_one_is_everybo
     aws = FakeAws(ecs=Answers(instances=[a_raw_instance(t) for t in targets]))
 
     assert failed == sum(o.status == "failed" for o in perform(aws, Plan(drains(*targets)), "act"))
+
+
+def test_an_instance_without_room_for_a_mark_spoils_no_other_s() -> None:
+    """Ten custom attributes are the most: the one that has them fails by itself, the nine beside it are marked."""
+    some = ids(10)
+    aws = on_cluster(*some)
+    put = aws.ecs.put_attributes
+    full = instance_arn(some[3])
+
+    def put_attributes(**params: Any) -> Any:
+        if full in {a["targetId"] for a in params["attributes"]}:
+            raise an_error("AttributeLimitExceededException", "PutAttributes")
+        return put(**params)
+
+    aws.ecs.put_attributes = put_attributes
+
+    outcomes = perform(aws, Plan(drains(*some)), "act")
+
+    assert [some[3]] == [o.action.target for o in outcomes if o.status == "failed"]

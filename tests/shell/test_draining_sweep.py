@@ -227,3 +227,41 @@ def test_a_failed_heartbeat_brings_the_sweep_back() -> None:
 
     assert ["failed"] == [o.status for d in decisions for o in d.outcomes]
     assert any("sweep" in d.unfinished for d in decisions)
+
+
+def test_a_warning_beside_a_sweep_waits_for_none_of_its_reads() -> None:
+    """DRAINING is set before the sweep asks EC2 or ECS for anything."""
+    order: list[str] = []
+    tags = [{"Key": "bulwark:cluster", "Value": "orders"}, {"Key": "aws:autoscaling:groupName", "Value": "orders-spot"}]
+    hosts = [{"Reservations": [{"Instances": [{"InstanceId": SPOT, "State": {"Name": "running"}, "Tags": tags}]}]}]
+    aws = an_account(a_raw_group(), ecs=FakeEcs(), ec2={"describe_instances": hosts})
+    aws.ec2.calls, aws.ecs.calls = Noted(order), Noted(order)
+
+    run(aws, a_warning(), Sweep(NOW))
+
+    assert order.index("update_container_instances_state") < order.index("describe_spot_instance_requests")
+    assert ["describe_instances", "list_container_instances", "update_container_instances_state"] == order[:3]
+
+
+class Noted(list[Any]):
+    """A fake's calls, whose names also go into one list for several fakes, in order."""
+
+    def __init__(self, order: list[str]) -> None:
+        super().__init__()
+        self.order = order
+
+    def append(self, call: Any) -> None:
+        """Note the call."""
+        self.order.append(call[0])
+        super().append(call)
+
+
+def test_the_offer_of_hooks_stops_in_time() -> None:
+    """On the hour each group without a hook is asked for: not when the function is about to end."""
+    aws = an_account(*(a_raw_group(f"group-{n}") for n in range(5)))
+    book = PolicyBook(aws.ssm, "/bulwark", "act")
+
+    decisions = drain(aws, book, [Sweep(NOW)], NOW, lambda: 1.0, ledger=Ledger(aws, "bulwark"))
+
+    assert [] == aws.autoscaling.writes.names()
+    assert "sweep-cut-short" in codes(decisions)

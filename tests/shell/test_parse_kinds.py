@@ -87,13 +87,14 @@ def test_T12_what_is_none_of_ours_asks_nothing(event: dict[str, Any], says: str)
 
 
 def test_a_notice_about_several_instances_is_one_signal_for_each() -> None:
-    """Ids and whole ARNs, duplicates once, resolved ones not at all."""
+    """Ids and whole ARNs, duplicates once, resolved ones not at all; one that names nothing takes no other with it."""
     other = "i-0bbb0000000000002"
     entities = [
         {"entityValue": SPOT, "status": "PENDING"},
         {"entityValue": f"arn:aws:ec2:us-east-1:123456789012:instance/{other}"},
         {"entityValue": f"arn:aws:ec2:us-east-1:123456789012:instance/{SPOT}", "status": "IMPAIRED"},
         {"entityValue": "i-0ccc0000000000003", "status": "RESOLVED"},
+        {"status": "PENDING"},
     ]
 
     found = parsed(sample("health_retirement", affectedEntities=entities))
@@ -127,6 +128,7 @@ def test_the_region_of_the_notice_counts_not_where_it_was_delivered() -> None:
         ("health_retirement", {"startTime": "soon"}, 'detail.startTime: "soon" is not a time'),
         ("health_retirement", {"affectedEntities": "all"}, "detail.affectedEntities"),
         ("health_retirement", {"affectedEntities": [7]}, "detail.affectedEntities: 7"),
+        ("health_retirement", {"eventRegion": None}, "detail.eventRegion: null"),
         ("health_retirement", {"eventTypeCode": None}, "detail.eventTypeCode: null"),
         ("container_instance_progress", {"ec2InstanceId": None}, "detail.ec2InstanceId"),
         ("container_instance_progress", {"clusterArn": "arn:aws:ecs:us-east-1:1:cluster/a b"}, "detail.clusterArn"),

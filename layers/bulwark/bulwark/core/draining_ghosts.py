@@ -18,7 +18,9 @@ def decide_ghosts(cluster: Cluster, subjects: Sequence[str]) -> Plan:
     plan = Plan()
     for subject in dict.fromkeys(subjects):
         found = tuple(i for i in cluster.registrations(subject) if i.status not in ("INACTIVE", "DEREGISTERING"))
-        if found and "hosts" not in cluster.unread:
+        if not found:
+            plan += Plan(findings=(Finding("ghost-forgotten", subject, f"cluster {cluster.name} does not list it (any more)"),))
+        elif "hosts" not in cluster.unread:
             plan += _ghost(cluster, subject, found, cluster.host(subject))
     return plan
 

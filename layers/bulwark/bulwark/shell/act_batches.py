@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 REFUSALS = frozenset(
     {
-        "InvalidParameterException", "ClientException", "TargetNotFoundException", "ValidationError",
+        "InvalidParameterException", "ClientException", "TargetNotFoundException", "ValidationError", "AttributeLimitExceededException",
         "InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed",
     }
 )  # fmt: skip

@@ -97,10 +97,10 @@ def drain(
         found.add(signal)
     line = Line(aws, policies, ledger, now, owner)
     decisions: list[Decision] = []
-    if found.swept:
-        found.notices += _unheard(line, found.notices, decisions)
     if found.notices:
         decisions += _notices(line, found.notices, remaining)
+    if found.swept and (unheard := _unheard(line, found.notices, decisions)):
+        decisions += _notices(line, unheard, remaining)
     for cluster, progress in sorted(found.progress.items()):
         policies.refresh()
         decisions.append(carry_on(line, cluster, progress))
@@ -162,6 +162,8 @@ def _notices(line: Line, notices: Sequence[Notice], remaining: Callable[[], floa
         one.cordon_all()
     for one in rounds:
         one.replace()
+    for one in rounds:
+        one.recommend(enough=remaining() > LAST_SECONDS)
     budget = EXAMINED
     for one in rounds:
         budget -= one.explain(budget if remaining() > LAST_SECONDS else 0)

@@ -74,7 +74,7 @@ class Rounds(OfCluster):
         return cluster
 
     def replace(self) -> None:
-        """Round two: see what ECS manages itself, and bring replacement capacity for the rest; then what is only recommended."""
+        """Round two: see what ECS manages itself, and bring replacement capacity for the rest."""
         if self._cluster is not None and self.policy.draining.enabled:
             if self._leaving:
                 self._cluster = observe_surroundings(self.line.aws, self._cluster)
@@ -83,13 +83,21 @@ class Rounds(OfCluster):
                 self._cluster = observe_capacity_providers(self.line.aws, self._cluster)
                 self._cluster = self.perform(self._cluster, decide_replacement(self._cluster, losing, self.policy))
                 self._explain_refusals()
-        if self._recommended and self.decision.error is None:
-            try:
+        self.count()
+
+    def recommend(self, *, enough: bool) -> None:
+        """What is only recommended, once nothing more urgent waits for it in any cluster. ``enough``: there is time for it."""
+        if not self._recommended or self.decision.error is not None:
+            return
+        try:
+            if enough:
                 recommend(self, self._recommended, self._located)
-            except MissingClusterError as error:
-                self.decision.error = str(error)
-            except READ_ERRORS as error:
-                self.decision.error = f"cluster {self.name}: {explain(error)}"
+            else:
+                self.decision.error = f"cluster {self.name}: no time left for recommendations: they come again"
+        except MissingClusterError as error:
+            self.decision.error = str(error)
+        except READ_ERRORS as error:
+            self.decision.error = f"cluster {self.name}: {explain(error)}"
         self.count()
 
     def explain(self, limit: int) -> int:

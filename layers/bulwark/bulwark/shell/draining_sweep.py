@@ -94,7 +94,6 @@ def sweep(line: Line, subject: str, remaining: Callable[[], float]) -> list[Deci
         return [about]
     notes = _notes(line, about)
     names = clusters_of(groups, notes)
-    _hooks(line, groups, about)
     decisions = []
     begin = line.now.minute % len(names) if names else 0
     for number, name in enumerate(names[begin:] + names[:begin]):
@@ -105,6 +104,8 @@ def sweep(line: Line, subject: str, remaining: Callable[[], float]) -> list[Deci
         swept = Swept(line, name, subject, [g for g in groups if g.cluster == name], notes.get(name, ()))
         swept.run()
         decisions.append(swept.decision)
+    about.count(line.aws.take_calls())
+    _hooks(line, groups, about, remaining)
     return _worth_telling(decisions, about, len(names))
 
 
@@ -137,7 +138,7 @@ def _notes(line: Line, about: Decision) -> Mapping[str, tuple[RaisedBound, ...]]
         return {}
 
 
-def _hooks(line: Line, groups: Sequence[Group], about: Decision) -> None:
+def _hooks(line: Line, groups: Sequence[Group], about: Decision, remaining: Callable[[], float]) -> None:
     """Put hooks on groups, or take them off. Their own decision, as a group that opted out belongs to no cluster any more.
 
     Where the policy could not be read or understood, hooks stay as they are.
@@ -152,6 +153,11 @@ def _hooks(line: Line, groups: Sequence[Group], about: Decision) -> None:
     with_ecs = observe_providers(line.aws, {g.name for g in [*lacking, *noted] if g.ecs_managed})
     seen: dict[str, Group] = {}
     for group in lacking:
+        if remaining() < LAST_SECONDS:
+            about.plan += Plan(
+                findings=(Finding("sweep-cut-short", "sweep", "not every group was asked for its hooks: the next sweep does"),)
+            )
+            break
         try:
             seen[group.name] = observe_hooks(line.aws, group)
         except READ_ERRORS as error:

@@ -134,16 +134,18 @@ def _health(event: Node, region: str) -> Signals:
     kind = _change(code)
     if detail.get("service") != "EC2" or kind is None:
         return (Irrelevant(code, "no scheduled change of an EC2 instance"),)
-    if region and detail.get("eventRegion") != region:
-        return (Irrelevant(code, f"about {shown(detail.get('eventRegion'))}: another stack's Region, delivered here as a backup"),)
+    if region and text(detail, "eventRegion") != region:
+        return (Irrelevant(code, f"about {shown(detail['eventRegion'])}: another stack's Region, delivered here as a backup"),)
     if detail.get("statusCode") == "closed":
         return (Irrelevant(code, "AWS Health has closed it: nothing is going to happen"),)
     deadline = moment(detail.get("startTime"), "detail.startTime")
     entities = detail.get("affectedEntities", [])
     if not isinstance(entities, list):
         raise EventError(f"detail.affectedEntities: {shown(entities)} is no list: send the event as EventBridge delivers it")
-    affected = [_entity(entity) for entity in entities]
-    instances = dict.fromkeys(i for i in affected if i is not None)
+    named = [entity.get("entityValue") if isinstance(entity, dict) else entity for entity in entities]
+    if entities and not any(isinstance(value, str) and value for value in named):
+        raise EventError(f"detail.affectedEntities: {shown(entities[0])} names nothing: send the event as EventBridge delivers it")
+    instances = dict.fromkeys(i for i in map(_entity, entities) if i is not None)
     return tuple(ScheduledChange(i, kind, deadline) for i in instances) or (Irrelevant(code, "names no instance that is still affected"),)
 
 
@@ -159,11 +161,9 @@ def _change(code: str) -> ChangeKind | None:
 def _entity(entity: Any) -> str | None:
     """The instance id of an affected entity, which AWS gives as an id or as an ARN; None for what is no instance, or over."""
     value = entity.get("entityValue") if isinstance(entity, dict) else None
-    if not isinstance(value, str) or not value:
-        raise EventError(f"detail.affectedEntities: {shown(entity)} names nothing: send the event as EventBridge delivers it")
-    found = value.rpartition("/")[2]
-    over = entity.get("status") == "RESOLVED"
-    return None if over or not INSTANCE_ID.fullmatch(found) else found
+    found = value.rpartition("/")[2] if isinstance(value, str) else ""
+    over = isinstance(entity, dict) and entity.get("status") == "RESOLVED"
+    return found if INSTANCE_ID.fullmatch(found) and not over else None
 
 
 def _progress(event: Node, _region: str) -> Signals:
