@@ -88,7 +88,7 @@ def a_provider(*, scaling: bool = True, draining: bool = True) -> CapacityProvid
 
 def a_mark(cause: str = "spot-interruption", *, minutes: float = 2, hook: str | None = None, since: datetime = NOW) -> DrainMark:
     """The mark of a drain that began now and has two minutes."""
-    return DrainMark(cause, since, NOW + timedelta(minutes=minutes), hook)
+    return DrainMark(cause, since, NOW + timedelta(minutes=minutes), hook, since if hook else None)
 
 
 def a_draining(ec2_id: str = SPOT, mark: DrainMark | None = None, **changes: object) -> ContainerInstance:

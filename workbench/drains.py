@@ -20,6 +20,7 @@ from bulwark.core.plan import (
     UnmarkInstance,
     kind,
 )
+from bulwark.core.policies import Policy
 
 WAIT = "Wait"
 """The kind of a step that is no action: why nothing is done."""
@@ -95,10 +96,11 @@ def steps_of(actions: Iterable[Action]) -> tuple[Step, ...]:
     return tuple({(kind(a), a.target): Step(kind(a), a.target, a.reason) for a in reversed(tuple(actions))}.values())[::-1]
 
 
-def drains_in(cluster: Cluster, plan: Plan) -> tuple[tuple[Drain, ...], Plan]:
+def drains_in(cluster: Cluster, plan: Plan, policy: Policy | None = None) -> tuple[tuple[Drain, ...], Plan]:
     """Every drain in progress, the next to end first, and what ``plan`` says of anything else.
 
-    ``cluster`` is as it was seen, before any of ``plan``. An instance that ``plan`` is going to drain counts as well.
+    ``cluster`` is as it was seen, before any of ``plan``. An instance that ``plan`` is going to drain counts as well. ``policy``
+    (default: the defaults) says how long a hook may hold.
     """
     begun = {a.target: cluster.registrations(a.target) for a in plan.actions if isinstance(a, DrainInstance)}
     parts = []
@@ -106,7 +108,7 @@ def drains_in(cluster: Cluster, plan: Plan) -> tuple[tuple[Drain, ...], Plan]:
         planned = (a.mark for a in plan.actions if isinstance(a, DrainInstance) and a.target == subject)
         mark = strongest([mark_on(found), *planned])
         if mark is not None:
-            parts.append(_Part(cluster, plan, subject, found, mark))
+            parts.append(_Part(cluster, plan, subject, found, mark, policy or Policy()))
     actions = {a for part in parts for a in part.actions}
     findings = {f for part in parts for f in (*part.blockers, *part.reasons)}
     rest = Plan(tuple(a for a in plan.actions if a not in actions), tuple(f for f in plan.findings if f not in findings))
@@ -116,11 +118,14 @@ def drains_in(cluster: Cluster, plan: Plan) -> tuple[tuple[Drain, ...], Plan]:
 class _Part:
     """What a snapshot and a plan hold about one instance."""
 
-    def __init__(self, cluster: Cluster, plan: Plan, subject: str, found: Sequence[ContainerInstance], mark: DrainMark) -> None:
+    def __init__(
+        self, cluster: Cluster, plan: Plan, subject: str, found: Sequence[ContainerInstance], mark: DrainMark, policy: Policy
+    ) -> None:
         self._cluster = cluster
         self._subject = subject
         self._found = found
         self._mark = mark
+        self._policy = policy
         self._host = cluster.host(subject)
         self._draining = bool(found) and all(i.status == "DRAINING" for i in found)
         # Of a drain that waits for its turn, nothing is said by service: that is about drains that have begun.
@@ -140,7 +145,7 @@ class _Part:
 
     def drain(self) -> Drain:
         """All of it together."""
-        deadline = deadline_of(self._cluster, self._subject, self._mark)
+        deadline = deadline_of(self._cluster, self._subject, self._mark, self._policy)
         waits = (Step(WAIT, self._subject, reason) for reason in self._waits(deadline))
         return Drain(
             instance=self._subject,

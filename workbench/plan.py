@@ -90,13 +90,13 @@ def plan(world: World, name: str, stack: Mode | None = None, aws: Aws | None = N
         raise InputError(_no_such(name, error.there_are)) from None
     except READ_ERRORS as error:
         raise ViewError(f"the account could not be read: {explain(error)}") from error
-    mode = line.policies.standing(name)[0].mode
+    standing = line.policies.standing(name)[0]
     decision.count(aws.take_calls())
-    drains, rest = drains_in(cluster, decision.plan + Plan(findings=tuple(unread)))
+    drains, rest = drains_in(cluster, decision.plan + Plan(findings=tuple(unread)), standing.policy)
     complete = decision.error is None and not any(f.code in UNREAD for f in (*decision.plan.findings, *unread))
     findings = (*rest.findings, *_not_told(name, world.environment, stack))
     groups = tuple(g.name for g in cluster.groups)
-    return Planned(name, mode, cluster.seen_at, groups, drains, steps_of(rest.actions), findings, decision.calls, complete)
+    return Planned(name, standing.mode, cluster.seen_at, groups, drains, steps_of(rest.actions), findings, decision.calls, complete)
 
 
 def _not_told(name: str, environment: Mapping[str, str], stack: Mode | None) -> list[Finding]:

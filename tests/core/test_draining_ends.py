@@ -200,6 +200,23 @@ def test_a_retired_instance_can_be_ended_by_policy(cause: str) -> None:
     assert [(SPOT, None)] == [(a.target, a.group) for a in decide_ends(cluster, policy).actions if isinstance(a, TerminateInstance)]
 
 
+def test_what_was_never_in_a_group_is_not_ours_to_end() -> None:
+    """Drained in time, and left to whoever runs it: back to ACTIVE when its time is over and it runs on."""
+    cluster = a_cluster(a_draining(mark=replace(a_mark("scheduled-maintenance"), alone=True)), hosts=[a_host(group=None)])
+
+    plan = decide_ends(cluster, DEFAULTS)
+    assert ((), [("left-to-owner", SPOT)]) == (plan.actions, codes(plan))
+    assert [ReactivateInstance] == [type(a) for a in decide_ends(at(cluster, minutes=13), DEFAULTS).actions]
+
+
+def test_a_hook_with_a_long_heartbeat_is_not_said_to_run_out_from_the_first_minute() -> None:
+    """The heartbeat of an hour that runs already lasts until the deadline: nothing to send, and nothing to say until that is near."""
+    slow = (a_group(GroupMember(SPOT, "Terminating:Wait"), hooks=(replace(HOOK, heartbeat=3600),)),)
+
+    assert Plan() == decide_ends(at(busy(groups=slow), minutes=5), DEFAULTS)
+    assert [("hook-running-out", SPOT)] == codes(decide_ends(at(busy(groups=slow), minutes=51), DEFAULTS))
+
+
 def test_T28_what_EC2_was_to_take_and_did_not_is_ended_when_empty() -> None:
     """Hazard T28: drained, detached and still running ten minutes after its deadline: no leftover is paid for for ever."""
     cluster = a_cluster(a_draining(mark=a_mark()), hosts=[a_host(group=None)])

@@ -1,10 +1,13 @@
 """Instances that EC2 has ended and ECS still lists."""
 
+from dataclasses import replace
+
 import pytest
 
+from bulwark.core.cluster import Cluster, DrainMark
 from bulwark.core.draining_ghosts import decide_ghosts
-from bulwark.core.plan import DeregisterInstance
-from tests.builders import SPOT, a_cluster, a_draining, a_host, an_instance, instance_arn
+from bulwark.core.plan import DeregisterInstance, TerminateInstance
+from tests.builders import SPOT, a_cluster, a_draining, a_host, a_mark, an_instance, instance_arn
 
 
 @pytest.mark.parametrize("state", ["terminated", "stopped"])
@@ -64,3 +67,33 @@ def test_what_is_forgotten_already_says_so() -> None:
     plan = decide_ghosts(a_cluster(hosts=[a_host(state="terminated")], instances=()), [SPOT])
 
     assert ((), ["ghost-forgotten"]) == (plan.actions, [f.code for f in plan.findings])
+
+
+def test_what_was_taken_out_of_its_group_and_then_stopped_is_ended_before_it_is_forgotten() -> None:
+    """A retired host with an EBS root is stopped, not terminated: outside any group nobody else would end it, and its volume costs."""
+    retired = a_draining(mark=a_mark("scheduled-retirement"), agent_connected=False)
+    stopped = a_cluster(retired, hosts=[a_host(state="stopped", group=None)])
+
+    assert [TerminateInstance(SPOT, None, stopped_reason(stopped))] == list(decide_ghosts(stopped, [SPOT]).actions)
+    gone = a_cluster(retired, hosts=[a_host(state="terminated", group=None)])
+    assert [DeregisterInstance] == [type(a) for a in decide_ghosts(gone, [SPOT]).actions]
+
+
+def stopped_reason(cluster: Cluster) -> str:
+    """The reason given for the one action."""
+    return decide_ghosts(cluster, [SPOT]).actions[0].reason
+
+
+@pytest.mark.parametrize(
+    ("mark", "group"),
+    [
+        (replace(a_mark("scheduled-retirement"), alone=True), None),
+        (a_mark("scheduled-retirement"), "orders-spot"),
+        (a_mark("host-stopping"), None),
+    ],
+)
+def test_what_was_not_taken_out_by_us_is_not_ours_to_end(mark: DrainMark, group: str | None) -> None:
+    """Never in a group, still in its group, or stopped by somebody who may start it again: only forgotten."""
+    cluster = a_cluster(a_draining(mark=mark, agent_connected=False), hosts=[a_host(state="stopped", group=group)])
+
+    assert [DeregisterInstance] == [type(a) for a in decide_ghosts(cluster, [SPOT]).actions]

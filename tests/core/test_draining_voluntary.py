@@ -74,6 +74,7 @@ def test_a_recommendation_marks_its_instance_and_no_more() -> None:
         (a_cluster(), Policy(draining=DrainingPolicy(rebalance="off")), "rebalance-off"),
         (a_cluster(), Policy(draining=DrainingPolicy(enabled=False)), "rebalance-off"),
         (a_cluster(hosts=[a_host(state="terminated")]), DEFAULTS, "instance-gone"),
+        (a_cluster(hosts=[a_host(group=None)]), DEFAULTS, "not-in-group"),
         (a_cluster(an_instance(drain=MARK)), DEFAULTS, "already-draining"),
         (a_cluster(an_instance(status="DRAINING", drain=a_mark())), DEFAULTS, "already-draining"),
         (a_cluster(groups=(a_group(capacity_rebalance=True),)), DEFAULTS, "capacity-rebalancing"),
@@ -221,6 +222,16 @@ def test_T25_a_service_that_grows_during_the_drain_gets_the_instance_back() -> N
     later = decide_turns(replace(cluster, seen_at=NOW + timedelta(minutes=5)), DEFAULTS)
     assert [ReactivateInstance] == [type(a) for a in later.actions]
     assert Plan() == decide_turns(replace(cluster, seen_at=NOW + timedelta(minutes=30)), DEFAULTS)  # given up elsewhere
+
+
+def test_what_has_left_its_group_keeps_its_mark_whatever_the_policy_says() -> None:
+    """Unmarked, it would run on outside its group and nobody would know."""
+    one = some(1)[0]
+    cluster = a_fleet(one, hosts=(a_host(one.ec2_id, group=None),))
+
+    plan = decide_turns(cluster, Policy(draining=DrainingPolicy(rebalance="off")))
+
+    assert ((), ["drain-waits"]) == (plan.actions, codes(plan))
 
 
 def test_a_policy_that_no_longer_wants_it_takes_the_marks_off() -> None:

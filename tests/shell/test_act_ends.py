@@ -1,5 +1,6 @@
 """How drains are ended, helped and undone through boto3: each call as AWS takes it, and each answer for what it means."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.builders import CLUSTER_ARN, NOW, SPOT, TOKEN, a_mark, instance_arn
 from tests.fakes import FakeAws, FakeCalls, FakeEcs, an_error
 
 ARN = instance_arn(SPOT)
+SPAN = "spot 2026-11-24T03:00:00Z 2026-11-24T03:02:00Z"
 OVER = an_error("ValidationError", "CompleteLifecycleAction", f"No active Lifecycle Action found with token {TOKEN}")
 NO_MEMBER = an_error("ValidationError", message="Instance Id not found - No managed instance found")
 NO_HOOK = an_error("ValidationError", message="No Lifecycle Hook found")
@@ -173,10 +175,12 @@ def test_a_mark_on_what_is_gone_is_off() -> None:
     assert "failed" == one(UnmarkInstance(SPOT, "orders", (ARN,), "why"), ecs=FakeCalls(delete_attributes=[an_error()]))[0].status
 
 
-@pytest.mark.parametrize("hook", [None, TOKEN])
-def test_a_mark_survives_its_own_writing(hook: str | None) -> None:
-    """What is written is what is read, the hook's token included, and ECS's limits hold."""
-    mark = a_mark("terminate-hook", minutes=60, hook=hook)
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(("hook", "begun"), [(None, None), (TOKEN, None), (TOKEN, NOW), ("by-instance", NOW)])
+@pytest.mark.parametrize("cause", ["spot-interruption", "rebalance-recommendation"])
+def test_a_mark_survives_its_own_writing(cause: str, hook: str | None, begun: Any, alone: bool) -> None:
+    """What is written is what is read, the hook's token and its begin included, and ECS's limits hold, the longest mark's too."""
+    mark = replace(a_mark(cause, minutes=60, hook=hook), hook_since=begun, alone=alone)
     text = write_mark(mark)
 
     assert mark == read_mark(text)

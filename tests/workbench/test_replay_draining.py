@@ -171,6 +171,20 @@ def test_a_retirement_drains_replaces_and_is_left_to_EC2() -> None:
     assert whole(replayed)
 
 
+def test_a_retired_host_that_is_only_stopped_leaves_nothing_behind() -> None:
+    """EC2 stops what has an EBS root: outside its group nobody else would end it. Terminated, and then forgotten."""
+    with embedded(ROOT / "workbench" / "scenarios" / "scheduled.yaml") as world:
+        stopped = read_event(ROOT / "events" / "instance_terminated.json")
+        stopped["detail"]["state"] = "stopped"
+        files = [(n, read_event(ROOT / "events" / f"{n}.json")) for n in ("health_retirement", SWEEP)]
+        replayed = replay(world, load_rules(), [*files[:1], ("stopped", stopped), files[1]], mode="act")
+        instance = world.client("ec2").describe_instances(InstanceIds=[INSTANCE])["Reservations"][0]["Instances"][0]
+
+    assert [("TerminateInstance", "done")] == actions(replayed, 1)
+    assert [("DeregisterInstance", "done")] == actions(replayed, 2)
+    assert ("terminated", None) == (instance["State"]["Name"], after(replayed))
+
+
 def test_maintenance_drains_replaces_and_ends() -> None:
     """EC2 would give the instance back: it is not waited for."""
     replayed = run("scheduled", "health_maintenance", SWEEP)

@@ -40,13 +40,16 @@ BY_INSTANCE = "by-instance"
 class DrainMark:
     """Why an instance is draining, since when, and until when its work can leave.
 
-    ``hook``: the token of our terminate hook that waits for the drain; None: none does.
+    ``hook``: the token of our terminate hook that waits for the drain, and ``hook_since`` since when; None: none does. ``alone``:
+    the instance was in no group when it was marked, so Bulwark did not take it out of one, and it is not Bulwark's to end.
     """
 
     cause: str
     since: datetime
     deadline: datetime
     hook: str | None = None
+    hook_since: datetime | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from bulwark.core.cluster import Cluster, ContainerInstance, DrainMark, Host
 from bulwark.core.draining_marks import (
@@ -86,7 +87,8 @@ def _cordon(cluster: Cluster, subject: str, about: Sequence[Notice], mark: Drain
     declined = _declined(cluster, subject, mark, policy, hooked=bool(hooked))
     if declined is not None:
         return _said(declined)
-    mark = strongest([mark_on(found), mark]) or mark
+    host = cluster.host(subject)
+    mark = strongest([mark_on(found), replace(mark, alone=host is not None and host.group is None)]) or mark
     due = _due(found, mark, adopt=bool(hooked) or any(isinstance(n, SpotInterruption) and n.redelivered for n in about))
     if due:
         reason = "; ".join(dict.fromkeys(_reason(n, cluster) for n in about))

@@ -44,6 +44,9 @@ Emptiness = Literal["empty", "busy", "unknown"]
 SETTLED = timedelta(minutes=2)
 """How old a drain is before its group's word that the instance serves counts against it: reads lag behind writes."""
 
+SOON = timedelta(minutes=10)
+"""How near a hook's deadline must be before it is worth saying that it runs out."""
+
 HEARTBEAT_LEAST = 30
 """Seconds; the shortest heartbeat a hook can have (Auto Scaling API reference, PutLifecycleHook). Stands for one that is not known."""
 
@@ -131,13 +134,13 @@ def _carried_on(cluster: Cluster, host: Host, found: Sequence[ContainerInstance]
     state = emptiness(cluster, found)
     if mark.hook is not None and host.group is not None:
         if not _stays(cluster, host, mark):
-            return _hook(cluster, host, mark, state)
+            return _hook(cluster, host, mark, state, policy)
         if mark.cause == HOOK_CAUSE:
             arns = tuple(i.arn for i in found if i.status == "DRAINING")
             reason = f"group {host.group} is not ending it (any more): back to ACTIVE"
             return Plan((ReactivateInstance(host.id, cluster.name, arns, reason),))
     if state == "empty":
-        return _emptied(cluster, host, mark, policy)
+        return _emptied(cluster, host, found, mark, policy)
     if mark.cause in VOLUNTARY:
         return _given_up(cluster, host, found, mark, policy)
     return _overdue(cluster, host, found, mark, state)
@@ -150,7 +153,7 @@ def _stays(cluster: Cluster, host: Host, mark: DrainMark) -> bool:
     return member is not None and member.lifecycle == "InService" and cluster.seen_at > mark.since + SETTLED
 
 
-def _hook(cluster: Cluster, host: Host, mark: DrainMark, state: Emptiness) -> Plan:
+def _hook(cluster: Cluster, host: Host, mark: DrainMark, state: Emptiness, policy: Policy) -> Plan:
     """The hook goes on when the instance is empty; until its deadline it is asked to wait, and after that it runs out by itself."""
     group = host.group or ""
     token = None if mark.hook == BY_INSTANCE else mark.hook
@@ -158,11 +161,13 @@ def _hook(cluster: Cluster, host: Host, mark: DrainMark, state: Emptiness) -> Pl
         return Plan((CompleteLifecycleAction(host.id, group, HOOK_NAME, token, "its work has left"),))
     seen = cluster.group(group)
     hook = seen.hook(HOOK_NAME) if seen else None
-    deadline = hook_deadline(mark, hook)
+    deadline = hook_deadline(mark, hook, policy)
     beat = timedelta(seconds=hook.heartbeat if hook else HEARTBEAT_LEAST)
     if cluster.seen_at + beat <= deadline:
         reason = f"work is still on it; the hook waits until {clock(deadline, cluster.seen_at)}"
         return Plan((RecordHeartbeat(host.id, group, HOOK_NAME, token, reason),))
+    if cluster.seen_at < deadline - SOON:
+        return Plan()  # the heartbeat that runs already lasts until the deadline, and that is not near
     message = (
         f"its time is up at {clock(deadline, cluster.seen_at)} and it still holds work: no more heartbeats, "
         f"so the hook runs out within {beat.total_seconds():.0f} s and group {group} ends the instance"
@@ -170,13 +175,15 @@ def _hook(cluster: Cluster, host: Host, mark: DrainMark, state: Emptiness) -> Pl
     return Plan(findings=(Finding("hook-running-out", host.id, message),))
 
 
-def _emptied(cluster: Cluster, host: Host, mark: DrainMark, policy: Policy) -> Plan:
+def _emptied(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], mark: DrainMark, policy: Policy) -> Plan:
     """Nothing but daemons is left on it, and no hook waits."""
     late = cluster.seen_at > mark.deadline + GRACE
     kept = mark.cause in TAKEN_BY_EC2 and not (mark.cause in (RETIREMENT_CAUSE, STOP_CAUSE) and policy.draining.retired == "terminate")
     if kept and not late:
         message = f"its work has left; EC2 takes it at {clock(mark.deadline, cluster.seen_at)}"
         return Plan(findings=(Finding("left-to-ec2", host.id, message),))
+    if host.group is None and mark.alone:
+        return _given_back(cluster, host, found, mark)
     seen = cluster.group(host.group)
     member = seen.member(host.id) if seen else None
     if member is not None and member.lifecycle != "InService":
@@ -185,6 +192,16 @@ def _emptied(cluster: Cluster, host: Host, mark: DrainMark, policy: Policy) -> P
     because = f"EC2 was to take it at {clock(mark.deadline, cluster.seen_at)} and has not" if kept else f"its work has left ({mark.cause})"
     where = f"group {host.group} keeps its desired capacity" if host.group else "it belongs to no group any more"
     return Plan((TerminateInstance(host.id, host.group, f"{because}; {where}"),))
+
+
+def _given_back(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], mark: DrainMark) -> Plan:
+    """Empty, and never in a group: it is not ours to end. After its deadline it goes back to whoever runs it."""
+    if cluster.seen_at <= mark.deadline + GRACE:
+        message = f"its work has left ({mark.cause}); it is in no group, so it is left to whoever runs it"
+        return Plan(findings=(Finding("left-to-owner", host.id, message),))
+    arns = tuple(i.arn for i in found if i.status == "DRAINING")
+    reason = f"its time ({mark.cause}) was up at {clock(mark.deadline, cluster.seen_at)} and it runs on: back to ACTIVE"
+    return Plan((ReactivateInstance(host.id, cluster.name, arns, reason),))
 
 
 def _given_up(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], mark: DrainMark, policy: Policy) -> Plan:

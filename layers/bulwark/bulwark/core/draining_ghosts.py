@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 
 from bulwark.core.cluster import Cluster, ContainerInstance, Host
-from bulwark.core.plan import DeregisterInstance, Finding, Plan
+from bulwark.core.draining_marks import REBALANCE_CAUSE, SCHEDULED, SPOT_CAUSE, mark_on
+from bulwark.core.plan import DeregisterInstance, Finding, Plan, TerminateInstance
 
 DEAD = frozenset({"stopped", "terminated"})
 """EC2 states in which nothing runs on an instance, and no agent of it will call again."""
+
+
+TAKEN_OUT = SCHEDULED | {SPOT_CAUSE, REBALANCE_CAUSE}
+"""Causes for which Bulwark takes an instance out of its group."""
 
 
 def decide_ghosts(cluster: Cluster, subjects: Sequence[str]) -> Plan:
@@ -32,6 +37,11 @@ def _ghost(cluster: Cluster, subject: str, found: Sequence[ContainerInstance], h
         if host.cluster != cluster.name:
             message = f"EC2 says it is {host.state}, but it does not carry the tag bulwark:cluster for {cluster.name}: left alone"
             return Plan(findings=(Finding("ghost-not-opted-in", subject, message),))
+        mark = mark_on(found)
+        if host.state == "stopped" and host.group is None and mark is not None and mark.cause in TAKEN_OUT and not mark.alone:
+            # Forgotten first, it would stay for ever, stopped and paid for: its mark goes with its registration.
+            reason = f"EC2 has stopped it ({mark.cause}), and Bulwark had taken it out of its group: nobody else ends it"
+            return Plan((TerminateInstance(subject, None, reason),))
         reason = f"EC2 says it is {host.state}, and ECS still lists it as {', '.join(sorted({i.status for i in found}))}"
         return Plan((DeregisterInstance(subject, cluster.name, arns, reason),))
     if host is None and not any(i.agent_connected for i in found):

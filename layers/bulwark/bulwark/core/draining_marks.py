@@ -34,6 +34,9 @@ RANKS: Mapping[str, int] = MappingProxyType(
 TAKEN_BY_EC2 = frozenset({STOPPING_CAUSE, SPOT_CAUSE, RETIREMENT_CAUSE, STOP_CAUSE})
 """Causes at whose deadline EC2 itself ends or stops the instance."""
 
+SCHEDULED = frozenset({RETIREMENT_CAUSE, STOP_CAUSE, MAINTENANCE_CAUSE})
+"""Causes that AWS announces days ahead, and may postpone."""
+
 VOLUNTARY = frozenset({REBALANCE_CAUSE})
 """Causes that are our own choice: within the budget, and given up when they do not work out."""
 
@@ -60,7 +63,7 @@ def mark_of(notice: Notice, seen_at: datetime, policy: Policy) -> DrainMark | No
             return DrainMark(SPOT_CAUSE, seen_at, notice.deadline)
         case TerminateHook():
             deadline = seen_at + timedelta(minutes=policy.draining.hook_minutes)
-            return DrainMark(HOOK_CAUSE, seen_at, deadline, notice.token or BY_INSTANCE)
+            return DrainMark(HOOK_CAUSE, seen_at, deadline, notice.token or BY_INSTANCE, seen_at)
         case ScheduledChange():
             causes = {"retirement": RETIREMENT_CAUSE, "stop": STOP_CAUSE, "maintenance": MAINTENANCE_CAUSE}
             return DrainMark(causes[notice.kind], seen_at, notice.deadline)
@@ -73,17 +76,25 @@ def mark_of(notice: Notice, seen_at: datetime, policy: Policy) -> DrainMark | No
 
 
 def strongest(marks: Iterable[DrainMark | None]) -> DrainMark | None:
-    """One mark for all: the cause that ranks highest with its earliest deadline, since the earliest of all.
+    """One mark for all: the cause that ranks highest, since the earliest of all, with that cause's deadline.
 
-    A hook that waits goes on waiting whatever the cause; the later token is the one in force.
+    The earliest deadline holds, but of what AWS has scheduled the latest: it postpones, and rarely does the opposite. A hook that
+    waits goes on waiting whatever the cause; the later token is the one in force.
     """
     known = [m for m in marks if m is not None]
     if not known:
         return None
-    first = max(known, key=lambda m: (RANKS.get(m.cause, 0), -m.deadline.timestamp()))
+    first = max(known, key=lambda m: (RANKS.get(m.cause, 0), m.cause))
+    deadlines = [m.deadline for m in known if m.cause == first.cause]
     tokens = [m.hook for m in known if m.hook not in (None, BY_INSTANCE)]
-    hook = tokens[-1] if tokens else next((m.hook for m in known if m.hook), None)
-    return replace(first, since=min(m.since for m in known), hook=hook)
+    return replace(
+        first,
+        since=min(m.since for m in known),
+        deadline=max(deadlines) if first.cause in SCHEDULED else min(deadlines),
+        hook=tokens[-1] if tokens else next((m.hook for m in known if m.hook), None),
+        hook_since=min((m.hook_since for m in known if m.hook and m.hook_since), default=None),
+        alone=all(m.alone for m in known),
+    )
 
 
 def next_try(mark: DrainMark, seen_at: datetime, policy: Policy) -> DrainMark:
@@ -103,18 +114,21 @@ def drains(cluster: Cluster) -> dict[str, tuple[ContainerInstance, ...]]:
     return {i: tuple(r for r in cluster.registrations(i) if r.status != "INACTIVE") for i in sorted(marked)}
 
 
-def hook_deadline(mark: DrainMark, hook: Hook | None) -> datetime:
-    """Until when a hook can hold the instance: the mark's own deadline, or Auto Scaling's limit if that comes first."""
-    if hook is None:
-        return mark.deadline
-    return min(mark.deadline, mark.since + min(HOOK_LIMIT, HOOK_BEATS * timedelta(seconds=hook.heartbeat)))
+def hook_deadline(mark: DrainMark, hook: Hook | None, policy: Policy) -> datetime:
+    """Until when our hook holds the instance: as long as the policy lets it, or Auto Scaling, counted from when the hook began."""
+    begun = mark.hook_since or mark.since
+    limit = min(HOOK_LIMIT, HOOK_BEATS * timedelta(seconds=hook.heartbeat)) if hook else HOOK_LIMIT
+    allowed = mark.deadline if mark.cause == HOOK_CAUSE else begun + timedelta(minutes=policy.draining.hook_minutes)
+    return min(allowed, begun + limit)
 
 
-def deadline_of(cluster: Cluster, ec2_id: str, mark: DrainMark) -> datetime:
-    """Until when work can leave an instance that carries ``mark``: for a hook, as long as Auto Scaling lets it wait."""
+def deadline_of(cluster: Cluster, ec2_id: str, mark: DrainMark, policy: Policy) -> datetime:
+    """Until when work can leave an instance that carries ``mark``: until EC2 takes it, or its hook goes, whichever is first."""
     host = cluster.host(ec2_id)
-    group = cluster.group(host.group) if host and mark.hook else None
-    return hook_deadline(mark, group.hook(HOOK_NAME) if group else None) if mark.hook else mark.deadline
+    if mark.hook is None or host is None or host.group is None:
+        return mark.deadline
+    group = cluster.group(host.group)
+    return min(mark.deadline, hook_deadline(mark, group.hook(HOOK_NAME) if group else None, policy))
 
 
 def clock(at: datetime, seen_at: datetime) -> str:

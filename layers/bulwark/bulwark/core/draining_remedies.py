@@ -45,7 +45,7 @@ def decide_remedies(cluster: Cluster, policy: Policy) -> Plan:
         mark, host = mark_on(found), cluster.host(ec2_id)
         if mark is None or host is None or host.state in OVER or any(i.status == "ACTIVE" for i in found):
             continue
-        mark = replace(mark, deadline=deadline_of(cluster, ec2_id, mark))
+        mark = replace(mark, deadline=deadline_of(cluster, ec2_id, mark, policy))
         tasks = _work(cluster, found)
         moving = [(t, s) for t in tasks if t.service and (s := cluster.service(t.service)) is not None]
         if policy.draining.standalone:

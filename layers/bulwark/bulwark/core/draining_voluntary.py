@@ -36,6 +36,8 @@ def decide_marks(cluster: Cluster, recommended: Sequence[RebalanceRecommendation
             )
         elif host is None or host.state in GONE:
             plan += _said(Finding("instance-gone", subject, "EC2 has already ended this instance: nothing to drain"))
+        elif host.group is None:
+            plan += _said(Finding("not-in-group", subject, "in no group (any more), so nothing would replace it: left alone"))
         elif mark_on(found) is not None or not active:
             plan += _said(Finding("already-draining", subject, _state(found)))
         elif group is not None and group.capacity_rebalance:
@@ -109,7 +111,11 @@ def decide_turns(cluster: Cluster, policy: Policy) -> Plan:
     plan = Plan()
     if policy.draining.rebalance == "off" or not policy.draining.enabled:
         for subject in waiting(cluster):
-            plan += Plan((UnmarkInstance(subject, cluster.name, _active(cluster, subject), "the policy no longer asks for it"),))
+            host = cluster.host(subject)
+            if host is not None and host.group is None:
+                plan += _waits(subject, "the policy no longer asks for it, but it has left its group: end it by hand, or allow it again")
+            else:
+                plan += Plan((UnmarkInstance(subject, cluster.name, _active(cluster, subject), "the policy no longer asks for it"),))
         return plan
     given = _Given(out_of_service(cluster), budget(cluster, policy), breaker(cluster, policy))
     for subject in waiting(cluster):

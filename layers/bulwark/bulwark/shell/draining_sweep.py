@@ -269,7 +269,7 @@ class Swept(OfCluster):
         cluster = observe_surroundings(self.line.aws, cluster)
         marks = {i: mark for i in busy if (mark := mark_on(cluster.registrations(i)))}
         arns = [r.arn for i in busy for r in cluster.registrations(i)]
-        self.say(decide_blockers(cluster, {i: deadline_of(cluster, i, m) for i, m in marks.items()}, arns))
+        self.say(decide_blockers(cluster, {i: deadline_of(cluster, i, m, self.policy) for i, m in marks.items()}, arns))
         self._explained = True
 
     def _voluntary(self, cluster: Cluster) -> None:

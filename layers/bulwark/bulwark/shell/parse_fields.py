@@ -11,8 +11,8 @@ from bulwark.core.signals import SPOT_NOTICE
 
 INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 CLUSTER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
-TOKEN = re.compile(r"[A-Za-z0-9-]{1,64}")
-"""A lifecycle action's token is a UUID; whatever it is, it has to fit into an attribute's value."""
+TOKEN = re.compile(r"[A-Za-z0-9-]{36}")
+"""A lifecycle action's token is a UUID (Auto Scaling API reference, CompleteLifecycleAction): 36 characters."""
 
 SHOWN = 60
 """Characters of a wrong value that an error repeats: it may be a megabyte of junk."""

@@ -45,7 +45,10 @@ FIRST_DYNAMIC_PORT = 32768
 ALL = 100
 """Percent; what Auto Scaling takes as the On-Demand share where a policy does not say."""
 
-DRAIN_TIME = "%Y-%m-%dT%H:%M:%SZ"
+DRAIN_TIME, HOOK_TIME = "%Y-%m-%dT%H:%M:%SZ", "%Y%m%dT%H%M%SZ"
+ALONE = "alone"
+SPAN = 2
+"""Words of a mark that are times: since and deadline."""
 
 
 def host(instance: Mapping[str, Any]) -> Host:
@@ -100,23 +103,34 @@ def container_instance(described: Mapping[str, Any]) -> ContainerInstance:
 
 
 def write_mark(mark: DrainMark) -> str:
-    """The value of ``bulwark.drain``: cause, since, deadline and, if a hook waits, its token, parted by spaces.
+    """The value of ``bulwark.drain``: cause, since, deadline; ``token@since`` if a hook waits, ``alone`` if it was in no group.
 
     An attribute's value holds letters, digits, some signs and inner spaces, but neither ``=`` nor ``,``; 128 at most
-    (ECS API reference, Attribute).
+    (ECS API reference, Attribute). The longest mark has 126.
     """
-    return " ".join(filter(None, (mark.cause, mark.since.strftime(DRAIN_TIME), mark.deadline.strftime(DRAIN_TIME), mark.hook)))
+    words = [mark.cause, mark.since.strftime(DRAIN_TIME), mark.deadline.strftime(DRAIN_TIME)]
+    if mark.hook:
+        words.append(mark.hook + (f"@{mark.hook_since.strftime(HOOK_TIME)}" if mark.hook_since else ""))
+    return " ".join([*words, *([ALONE] if mark.alone else [])])
 
 
 def read_mark(value: str | None) -> DrainMark | None:
     """What ``write_mark`` wrote; None for anything else."""
     cause, *rest = (value or "").split(" ")
-    hook = rest.pop() if len(rest) == 3 else None  # noqa: PLR2004  since, deadline, token
+    alone = len(rest) > SPAN and rest[-1] == ALONE
+    times, hooks = rest[:SPAN], rest[SPAN : len(rest) - alone]
+    if len(hooks) > 1:
+        return None
+    token, _, begun = hooks[0].partition("@") if hooks else ("", "", "")
     try:
-        since, deadline = (datetime.strptime(t, DRAIN_TIME).replace(tzinfo=UTC) for t in rest)
+        since, deadline = (_moment(t, DRAIN_TIME) for t in times)
+        return DrainMark(cause, since, deadline, token or None, _moment(begun, HOOK_TIME) if begun else None, alone)
     except ValueError:
         return None
-    return DrainMark(cause, since, deadline, hook)
+
+
+def _moment(text: str, form: str) -> datetime:
+    return datetime.strptime(text, form).replace(tzinfo=UTC)
 
 
 def task(described: Mapping[str, Any]) -> Task:
