@@ -1,6 +1,7 @@
 """The ``bulwark`` command. Exit codes: 0 done; 1 ran, and something failed; 2 bad input, said in one line."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 # Everything else is imported when it is used: `bulwark --help` should not wait for moto.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+FAILED, BAD_INPUT = 1, 2
 
 
 class ModeOption(StrEnum):
@@ -190,8 +194,19 @@ def _end(line: str, exit_code: int) -> NoReturn:
 
 
 def main() -> None:
-    """The console script."""
-    app(prog_name="bulwark")
+    """The console script. What is wrong with the command line itself is one line as well."""
+    from typer.exceptions import TyperException
+
+    try:
+        exit_code = app(prog_name="bulwark", standalone_mode=False)
+    except typer.Abort:
+        sys.exit(FAILED)
+    except TyperException as wrong:
+        # Without a subcommand it has shown its help already, and has nothing more to say.
+        if message := " ".join(wrong.format_message().split()):
+            sys.stderr.write(f"{message.removesuffix('.')}: see bulwark --help\n")
+        sys.exit(BAD_INPUT)
+    sys.exit(exit_code or 0)
 
 
 if __name__ == "__main__":

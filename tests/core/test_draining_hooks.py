@@ -36,6 +36,15 @@ def test_a_hook_that_is_there_already_stays_as_it_is() -> None:
     assert action.heartbeat is None
 
 
+@pytest.mark.parametrize("hooks", [(), (HOOK,)])
+def test_an_installation_that_died_is_done_again(hooks: tuple[Hook, ...]) -> None:
+    """Tagged as being put there: put there (again) as ours, and never taken for somebody else's."""
+    (action,) = decide(a_group(hooks=hooks, hook_tag="installing")).actions
+
+    assert isinstance(action, InstallHook)
+    assert 300 == action.heartbeat
+
+
 def test_a_launch_hook_of_the_same_name_is_not_the_terminate_hook() -> None:
     """The transition counts too."""
     (action,) = decide(a_group(hooks=(Hook("bulwark-drain", 300, terminating=False),))).actions
@@ -59,7 +68,7 @@ def test_nobody_gets_a_hook_unasked_but_hears_of_it() -> None:
     assert Plan() == decide(a_group(hooks=(HOOK,)), SILENT, offer=True)
 
 
-@pytest.mark.parametrize(("tag", "delete"), [("own", True), ("found", False)])
+@pytest.mark.parametrize(("tag", "delete"), [("own", True), ("installing", True), ("found", False)])
 @pytest.mark.parametrize(
     ("group", "policies"),
     [(a_group(), SILENT), (a_group(cluster=None), ASKED), (a_group(), {"orders": Policy(draining=DrainingPolicy(False))})],

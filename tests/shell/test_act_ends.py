@@ -311,14 +311,22 @@ def test_a_note_goes_only_when_the_bound_is_back(answers: dict[str, Any], write:
     assert (status, ["delete_item"] if forgotten else []) == (outcome.status, aws.dynamodb.names())
 
 
-def test_a_hook_is_put_on_with_CONTINUE_and_then_noted() -> None:
+def test_a_hook_is_put_on_with_CONTINUE_between_two_notes() -> None:
     """ABANDON would skip everybody else's hooks and may retain the instance."""
     outcome, aws = one(InstallHook("orders-spot", 300, "why"))
 
-    assert ["put_lifecycle_hook", "create_or_update_tags"] == aws.autoscaling.names()
-    assert ("CONTINUE", 300) == (aws.autoscaling.calls[0][1]["DefaultResult"], aws.autoscaling.calls[0][1]["HeartbeatTimeout"])
-    assert "own" == aws.autoscaling.calls[1][1]["Tags"][0]["Value"]
+    assert ["create_or_update_tags", "put_lifecycle_hook", "create_or_update_tags"] == aws.autoscaling.names()
+    put = aws.autoscaling.calls[1][1]
+    assert ("CONTINUE", 300) == (put["DefaultResult"], put["HeartbeatTimeout"])
+    assert ["installing", "own"] == [aws.autoscaling.calls[n][1]["Tags"][0]["Value"] for n in (0, 2)]
     assert "done" == outcome.status
+
+
+def test_a_hook_that_could_not_be_put_on_is_not_noted_as_ours() -> None:
+    """The note says that it was being put there: the next sweep does it again."""
+    outcome, aws = one(InstallHook("orders-spot", 300, "why"), autoscaling=FakeCalls(put_lifecycle_hook=[an_error()]))
+
+    assert ("failed", ["create_or_update_tags", "put_lifecycle_hook"]) == (outcome.status, aws.autoscaling.names())
 
 
 def test_a_hook_that_was_found_is_noted_as_such() -> None:

@@ -138,7 +138,7 @@ def test_a_cluster_that_the_role_may_not_look_into_is_a_finding() -> None:
 @pytest.mark.parametrize(
     ("policy", "tags", "written"),
     [
-        (INSTALL, {}, ["put_lifecycle_hook", "create_or_update_tags"]),
+        (INSTALL, {}, ["create_or_update_tags", "put_lifecycle_hook", "create_or_update_tags"]),
         ("{}", {"hook": "own"}, ["delete_lifecycle_hook", "delete_tags"]),
         ("{}", {"hook": "found"}, ["delete_tags"]),
         ("{}", {}, []),
@@ -211,6 +211,23 @@ def test_a_drain_that_does_not_fit_into_the_time_waits_for_the_next_sweep() -> N
 
     assert "sweep-cut-short" in codes(decisions)
     assert [] == aws.ecs.calls
+    assert {"S": "orders"} == aws.dynamodb.calls[0][1]["Item"]["cluster"]
+
+
+def test_a_sweep_begins_where_the_last_one_was_cut_short() -> None:
+    """Whatever fits into the time: in the end every cluster has its turn."""
+    names = [f"c-{n:02d}" for n in range(10)]
+    begin: str | None = None
+    seen: list[str] = []
+    for _ in range(4):
+        items: list[Any] = [{"sk": {"S": "#begin"}, "cluster": {"S": begin}}] if begin else []
+        aws = an_account(*(a_raw_group(f"g-{n}", cluster=n) for n in names), notes=[{"Items": items}])
+        left = iter([99.0] * 3 + [1.0] * 99)
+        drain(aws, PolicyBook(aws.ssm, "/bulwark", "act"), [Sweep(NOW)], NOW, left.__next__, ledger=Ledger(aws, "bulwark"))
+        seen += [params["cluster"] for _, params in aws.ecs.calls]
+        begin = aws.dynamodb.calls[0][1]["Item"]["cluster"]["S"]
+
+    assert names == sorted(set(seen))
 
 
 def test_a_failed_heartbeat_brings_the_sweep_back() -> None:

@@ -119,3 +119,22 @@ def test_the_command_starts_without_moto_or_boto3() -> None:
     """Importing the command loads neither moto nor boto3: its help comes at once."""
     probe = "import sys, workbench.cli; sys.exit(any(name in sys.modules for name in ('moto', 'boto3', 'botocore', 'rich.live')))"
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["replay", "--mode", "foo", "x"], "--mode"),
+        (["replay"], "EVENT.json"),
+        (["replay", "x", "--settle", "x"], "--settle"),
+        (["frob"], "frob"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(arguments: list[str], says: str) -> None:
+    """As every other bad input: exit code 2, what is wrong, and where help is to be had."""
+    command = [sys.executable, "-m", "workbench.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert says in done.stderr
+    assert "bulwark --help" in done.stderr

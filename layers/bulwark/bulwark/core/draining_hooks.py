@@ -8,8 +8,8 @@ from bulwark.core.plan import Finding, InstallHook, Plan, RemoveHook
 from bulwark.core.policies import Policy
 from bulwark.core.signals import HOOK_NAME
 
-OWN, FOUND = "own", "found"
-"""Values of the group's tag ``bulwark:hook``: whose the terminate hook is."""
+OWN, FOUND, INSTALLING = "own", "found", "installing"
+"""Values of the group's tag ``bulwark:hook``: whose the terminate hook is; or that Bulwark is just about to put it there."""
 
 SHORTEST, LONGEST = 300, 7200
 """Seconds of heartbeat that Bulwark gives its hook: several sweeps may fail before it runs out, and Auto Scaling's most."""
@@ -37,7 +37,7 @@ def decide_hooks(groups: Iterable[Group], policies: Mapping[str, Policy], draine
             plan += Plan(findings=(Finding("hook-still-holds", group.name, message),))
         elif group.hook_tag is not None and not wanted:
             plan += _removed(group, opted_in=policy is not None)
-        elif policy is not None and wanted and group.hook_tag is None and group.hooks is not None:
+        elif policy is not None and wanted and group.hook_tag in (None, INSTALLING) and group.hooks is not None:
             plan += _installed(group, policy)
         elif policy is not None and not wanted and offer and group.hooks is not None and group.hook(HOOK_NAME) is None:
             plan += _offered(group, by_ecs=group.name in drained_by_ecs)
@@ -47,12 +47,12 @@ def decide_hooks(groups: Iterable[Group], policies: Mapping[str, Policy], draine
 def _removed(group: Group, *, opted_in: bool) -> Plan:
     """The hook is no longer wanted."""
     because = "the policy no longer asks for it" if opted_in else "the group has opted out"
-    return Plan((RemoveHook(group.name, f"{because}: {HOOK_NAME} is taken off, if Bulwark put it there", delete=group.hook_tag == OWN),))
+    return Plan((RemoveHook(group.name, f"{because}: {HOOK_NAME} is taken off, if Bulwark put it there", delete=group.hook_tag != FOUND),))
 
 
 def _installed(group: Group, policy: Policy) -> Plan:
     """The hook is wanted, and nothing is noted about it yet."""
-    if group.hook(HOOK_NAME) is not None:
+    if group.hook(HOOK_NAME) is not None and group.hook_tag is None:
         return Plan((InstallHook(group.name, None, f"{HOOK_NAME} is there already, and stays as it is"),))
     heartbeat = heartbeat_for(policy)
     reason = f"so that what the group ends is drained first; each heartbeat lasts {heartbeat} s, and it continues if nobody answers"

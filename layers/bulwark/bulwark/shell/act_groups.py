@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bulwark.core.draining_hooks import FOUND, OWN
+from bulwark.core.draining_hooks import FOUND, INSTALLING, OWN
 from bulwark.core.signals import HOOK_NAME
 from bulwark.shell.act_batches import Errors, already, each_or_alone
 from bulwark.shell.aws import AWS_ERRORS, explain
@@ -88,22 +88,31 @@ def _on_action(action: CompleteLifecycleAction | RecordHeartbeat, call: Callable
 
 
 def install_hook(aws: Aws, action: InstallHook) -> str | None:
-    """Put the hook on the group, and then note whose it is. Returns the error."""
+    """Put the hook on the group and note whose it is. Returns the error.
+
+    Noted as ours before it is there: after a death in between it is put there again, and not taken for somebody else's.
+    """
     try:
-        if action.heartbeat is not None:
-            aws.autoscaling.put_lifecycle_hook(
-                AutoScalingGroupName=action.target,
-                LifecycleHookName=HOOK_NAME,
-                LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
-                HeartbeatTimeout=action.heartbeat,
-                DefaultResult="CONTINUE",
-            )
-        value = FOUND if action.heartbeat is None else OWN
-        tag: Any = {**_tag(action.target), "Value": value, "PropagateAtLaunch": False}
-        aws.autoscaling.create_or_update_tags(Tags=[tag])
+        if action.heartbeat is None:
+            _note_hook(aws, action.target, FOUND)
+            return None
+        _note_hook(aws, action.target, INSTALLING)
+        aws.autoscaling.put_lifecycle_hook(
+            AutoScalingGroupName=action.target,
+            LifecycleHookName=HOOK_NAME,
+            LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+            HeartbeatTimeout=action.heartbeat,
+            DefaultResult="CONTINUE",
+        )
+        _note_hook(aws, action.target, OWN)
     except AWS_ERRORS as error:
         return explain(error)
     return None
+
+
+def _note_hook(aws: Aws, group: str, whose: str) -> None:
+    tag: Any = {**_tag(group), "Value": whose, "PropagateAtLaunch": False}
+    aws.autoscaling.create_or_update_tags(Tags=[tag])
 
 
 def remove_hook(aws: Aws, action: RemoveHook) -> str | None:

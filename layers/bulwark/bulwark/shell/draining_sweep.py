@@ -10,7 +10,7 @@ from bulwark.core.draining import OVER, decide_lost_hooks
 from bulwark.core.draining_blockers import decide_blockers
 from bulwark.core.draining_ends import decide_ends, emptiness
 from bulwark.core.draining_ghosts import decide_ghosts
-from bulwark.core.draining_hooks import decide_hooks
+from bulwark.core.draining_hooks import INSTALLING, decide_hooks
 from bulwark.core.draining_marks import VOLUNTARY, deadline_of, drains, mark_on
 from bulwark.core.draining_remedies import decide_remedies, decide_restores
 from bulwark.core.plan import Finding, Plan, TerminateInstance
@@ -19,6 +19,7 @@ from bulwark.shell.act import act
 from bulwark.shell.aws import error_code, explain
 from bulwark.shell.draining_line import LAST_SECONDS, STEM, Line, OfCluster
 from bulwark.shell.draining_voluntary import take_turns
+from bulwark.shell.ledger import Notes
 from bulwark.shell.observe import (
     READ_ERRORS,
     MissingClusterError,
@@ -93,15 +94,15 @@ def sweep(line: Line, subject: str, remaining: Callable[[], float]) -> list[Deci
         about.count(line.aws.take_calls())
         return [about]
     notes = _notes(line, about)
-    names = clusters_of(groups, notes)
+    names = clusters_of(groups, notes.raised)
     decisions = []
-    begin = line.now.minute % len(names) if names else 0
+    # The clusters that the last sweep had no time for come first; otherwise some would never be seen.
+    begin = next((n for n, name in enumerate(names) if name >= (notes.begin or "")), 0)
     for number, name in enumerate(names[begin:] + names[:begin]):
         if remaining() < LAST_SECONDS:
-            left = len(names) - number
-            about.plan += Plan(findings=(Finding("sweep-cut-short", "sweep", f"{left} of {len(names)} clusters wait for the next sweep"),))
+            about.plan += _cut_short(line, name, f"{len(names) - number} of {len(names)} clusters wait for the next sweep")
             break
-        swept = Swept(line, name, subject, [g for g in groups if g.cluster == name], notes.get(name, ()))
+        swept = Swept(line, name, subject, [g for g in groups if g.cluster == name], notes.raised.get(name, ()))
         swept.run()
         decisions.append(swept.decision)
     about.count(line.aws.take_calls())
@@ -112,6 +113,15 @@ def sweep(line: Line, subject: str, remaining: Callable[[], float]) -> list[Deci
 def clusters_of(groups: Iterable[Group], notes: Mapping[str, tuple[RaisedBound, ...]]) -> tuple[str, ...]:
     """The clusters that a sweep looks at: those that opted in, and those where something lent is to be given back, though none did."""
     return tuple(sorted({g.cluster for g in groups if g.cluster} | notes.keys()))
+
+
+def _cut_short(line: Line, name: str, message: str) -> Plan:
+    """The time is up before cluster ``name``: the next sweep begins with it."""
+    try:
+        line.ledger.note_begin(name)
+    except READ_ERRORS as error:
+        message = f"{message}; where it is to begin could not be noted ({explain(error)})"
+    return Plan(findings=(Finding("sweep-cut-short", "sweep", message),))
 
 
 def _worth_telling(decisions: Sequence[Decision], about: Decision, clusters: int) -> list[Decision]:
@@ -129,13 +139,13 @@ def _worth_telling(decisions: Sequence[Decision], about: Decision, clusters: int
     return telling
 
 
-def _notes(line: Line, about: Decision) -> Mapping[str, tuple[RaisedBound, ...]]:
-    """What was lent to services, by cluster. If the table cannot be read, nothing is given back this time, and that is said."""
+def _notes(line: Line, about: Decision) -> Notes:
+    """What the table remembers. If it cannot be read, nothing that was lent is given back this time, and that is said."""
     try:
-        return line.ledger.raised()
+        return line.ledger.notes()
     except READ_ERRORS as error:
         about.plan += _not_seen("what was lent to services", error)
-        return {}
+        return Notes()
 
 
 def _hooks(line: Line, groups: Sequence[Group], about: Decision, remaining: Callable[[], float]) -> None:
@@ -148,7 +158,7 @@ def _hooks(line: Line, groups: Sequence[Group], about: Decision, remaining: Call
     certain = [g for g in groups if g.cluster is None or g.cluster in policies]
     offer = line.now.minute == OFFERS_AT
     asked = {n for n, p in policies.items() if p.draining.hook == "install"}
-    lacking = [g for g in certain if g.hook_tag is None and g.cluster and (offer or g.cluster in asked)]
+    lacking = [g for g in certain if g.hook_tag in (None, INSTALLING) and g.cluster and (offer or g.cluster in asked)]
     noted = [g for g in certain if offer and g.hook_tag is not None]
     with_ecs = observe_providers(line.aws, {g.name for g in [*lacking, *noted] if g.ecs_managed})
     seen: dict[str, Group] = {}

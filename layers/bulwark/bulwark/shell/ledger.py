@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,18 @@ LEASE_SECONDS = 60
 
 RAISED = "raised"
 """Partition of the notes about services whose upper bound was raised; ``sk`` is ``<cluster>/<service>``."""
+
+
+BEGIN = "#begin"
+"""``sk``, in the same partition so that one query finds both, of the note where the next sweep begins. No cluster is called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a sweep has to remember: bounds that were raised, by cluster, and the cluster to begin with, if the last was cut short."""
+
+    raised: dict[str, tuple[RaisedBound, ...]] = field(default_factory=dict)
+    begin: str | None = None
 
 
 class Ledger:
@@ -98,16 +111,27 @@ class Ledger:
 
     def raised(self) -> dict[str, tuple[RaisedBound, ...]]:
         """Every note about a raised bound, by cluster. Raises what AWS raised."""
+        return self.notes().raised
+
+    def notes(self) -> Notes:
+        """What a sweep has to remember, in one query. Raises what AWS raised."""
         pages = self._aws.dynamodb.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": RAISED}},
             ConsistentRead=True,
         )
-        notes: dict[str, tuple[RaisedBound, ...]] = {}
+        notes, begin = dict[str, tuple[RaisedBound, ...]](), None
         for item in (item for page in pages for item in page["Items"]):
+            if item["sk"]["S"] == BEGIN:
+                begin = item["cluster"]["S"]
+                continue
             cluster, _, service = item["sk"]["S"].partition("/")
             since = datetime.fromtimestamp(int(item["since"]["N"]), UTC)
             note = RaisedBound(service, int(item["usual"]["N"]), int(item["raised"]["N"]), since)
             notes[cluster] = (*notes.get(cluster, ()), note)
-        return notes
+        return Notes(notes, begin)
+
+    def note_begin(self, cluster: str) -> None:
+        """Note with which cluster the next sweep begins, as this one has no time for it. Raises what AWS raised."""
+        self._aws.dynamodb.put_item(TableName=self._table, Item={"pk": {"S": RAISED}, "sk": {"S": BEGIN}, "cluster": {"S": cluster}})
