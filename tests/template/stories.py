@@ -162,9 +162,10 @@ STORIES = {
     "a hook on an empty instance": Story(
         (HELD,), done={"DrainInstance", "CompleteLifecycleAction"}, group=HOOKED, cluster={"services": []}
     ),
-    "a hook on daemons": Story((HELD,), {"ecs:ListTasks"}, {"CompleteLifecycleAction"}, HOOKED, DAEMON),
+    "a hook on daemons": Story((HELD, PROGRESS), {"ecs:ListTasks"}, {"CompleteLifecycleAction"}, HOOKED, DAEMON),
     "a hook nobody told us of": Story((terminating, SWEEP), done={"DrainInstance"}, group=HOOKED),
     "a drain that was begun before": Story((begun, after(60), SWEEP), done={"CompleteLifecycleAction"}, group=HOOKED),
+    "what ECS says of a drain that was begun before": Story((begun, PROGRESS), {"ecs:ListServices"}, group=HOOKED),
     "a rebalance recommendation": Story(
         (REBALANCE, after(60), SWEEP),
         {"dynamodb:DeleteItem", "ecs:DescribeTaskDefinition", "ecs:GetTaskProtection", "ec2:TerminateInstances"},
@@ -214,7 +215,8 @@ STORIES = {
 
 OBSERVED = (
     "a warning", "a capacity provider in front", "an invalid policy", "a cluster that is gone", "a hook on a busy instance",
-    "a hook on daemons", "a drain that was begun before", "a rebalance recommendation", "a retirement", "a ghost", "work that is stopped",
+    "a hook on daemons", "a drain that was begun before", "what ECS says of a drain that was begun before",
+    "a rebalance recommendation", "a retirement", "a ghost", "work that is stopped",
     "a bound that is lent and given back", "a task that is started again", "a hook that is installed and removed",
     "a hook behind a capacity provider",
 )  # fmt: skip

@@ -68,17 +68,26 @@ def test_a_hook_event_on_a_busy_instance_is_followed_to_its_end(hooked: Replay) 
 
 
 def test_one_lifecycle_event_costs_at_most_six_calls(hooked: Replay) -> None:
-    """Busy or empty."""
+    """Whatever is on the instance."""
     assert calls(hooked, 0) <= 6
 
 
-def test_T13_T10_an_instance_with_only_a_daemon_is_let_go_at_once() -> None:
-    """Hazards T10, T13: nothing to wait for: drained and continued with the same event."""
+def test_T13_an_instance_with_nothing_on_it_is_let_go_at_once() -> None:
+    """Hazard T13: nothing to wait for: drained and continued with the same event."""
     replayed = run("hook-empty", HOOK)
 
     assert [("DrainInstance", "done"), ("CompleteLifecycleAction", "done")] == actions(replayed, 0)
     assert after(replayed) is None
     assert whole(replayed)
+
+
+def test_T13_T10_an_instance_with_only_a_daemon_is_let_go_with_what_ecs_says_of_its_draining() -> None:
+    """Hazards T10, T13: a daemon's task counts as nothing; to know it for one takes a look that a hook event leaves no room for."""
+    replayed = run("hook-daemon", HOOK, "container_instance_progress", settle=0)
+
+    assert [("DrainInstance", "done")] == actions(replayed, 0)
+    assert [("CompleteLifecycleAction", "done")] == actions(replayed, 1)
+    assert calls(replayed, 0) <= 6
 
 
 def test_what_cannot_leave_is_helped_and_what_was_lent_is_given_back() -> None:

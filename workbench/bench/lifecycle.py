@@ -13,17 +13,14 @@ SIZES = ((1, 10), (1, 5000), (200, 10))
 """Clusters and instances in each."""
 
 BOUND = 6
-"""Calls at most for an instance of BOUNDED."""
-
-BOUNDED = frozenset({"busy", "empty"})
-"""Of KINDS, those with a bound; the others are reported."""
+"""Calls at most for one event, whatever the instance holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class LifecycleCalls:
     """What one lifecycle event cost. ``kind``: what the instance held. ``again``: the same event, delivered once more.
 
-    ``at_most``: the bound of ``first``, in calls; None: there is none.
+    ``at_most``: the bound of both, in calls.
     """
 
     kind: str
@@ -31,13 +28,12 @@ class LifecycleCalls:
     instances: int
     first: Cost
     again: Cost
-    at_most: int | None
+    at_most: int
 
     @property
     def holds(self) -> bool:
-        """Whether nothing was left undone, within the bound if there is one."""
-        done = not self.first.undone and not self.again.undone
-        return done and (self.at_most is None or len(self.first.order) <= self.at_most)
+        """Whether nothing was left undone, within the bound."""
+        return all(not cost.undone and len(cost.order) <= self.at_most for cost in (self.first, self.again))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,7 @@ def measure_lifecycle(
                     event = lifecycle_event(instance_id(number), "group-0", account.now)
                     account.happen(event)
                     first, again = (cost_of(recorder, function, [event], account.now) for _ in range(2))
-                    calls.append(LifecycleCalls(kind, clusters, instances, first, again, bound if kind in BOUNDED else None))
+                    calls.append(LifecycleCalls(kind, clusters, instances, first, again, bound))
                 idle = idle or tuple(_idle(recorder, function, account.now))
     return Lifecycle(tuple(calls), idle)
 

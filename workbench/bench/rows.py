@@ -30,11 +30,10 @@ def lifecycle_rows(results: Lifecycle | None) -> list[Row]:
     rows: list[Row] = []
     for one in results.calls:
         on = f"{one.clusters} x {one.instances:,} instances"
-        bound = "" if one.at_most is None else str(one.at_most)
-        holds = one.holds if one.at_most is not None or not one.holds else None
-        rows.append((f"hook, {one.kind}: AWS calls", on, str(len(one.first.order)), bound, holds))
+        rows.append((f"hook, {one.kind}: AWS calls", on, str(len(one.first.order)), str(one.at_most), one.holds))
     last = list({one.kind: one for one in results.calls}.values())
-    rows += [(f"hook, {one.kind}: again", "the same event once more", str(len(one.again.order)), "", None) for one in last]
+    more = "the same event once more"
+    rows += [(f"hook, {one.kind}: again", more, str(len(one.again.order)), str(one.at_most), one.holds) for one in last]
     rows.append(("same calls on every account", "", "yes" if results.same else "no", "", results.same))
     for idle in results.idle:
         rows.append((f"progress, {idle.what}", "rules that match, AWS calls", f"{len(idle.rules)}, {idle.calls}", "0, 0", idle.holds))

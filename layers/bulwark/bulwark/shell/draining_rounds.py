@@ -12,7 +12,6 @@ from bulwark.core.draining import decide_replacement, explain_refusals
 from bulwark.core.draining_blockers import decide_blockers
 from bulwark.core.draining_ends import decide_ends
 from bulwark.core.draining_ghosts import decide_ghosts
-from bulwark.core.draining_marks import drains
 from bulwark.core.draining_remedies import decide_remedies
 from bulwark.core.plan import CompleteLifecycleAction, DrainInstance, Plan, ReplaceInstance
 from bulwark.core.signals import InstanceState, RebalanceRecommendation, ScheduledChange, SpotInterruption, TerminateHook
@@ -21,7 +20,7 @@ from bulwark.shell.draining_line import Line, OfCluster
 from bulwark.shell.draining_voluntary import recommend
 from bulwark.shell.observe import READ_ERRORS, MissingClusterError, observe_registrations, observe_surroundings
 from bulwark.shell.observe_groups import observe_capacity_providers, observe_groups
-from bulwark.shell.observe_work import EXAMINED, observe_work
+from bulwark.shell.observe_work import observe_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,8 +66,9 @@ class Rounds(OfCluster):
         ended = [n.instance_id for n in self._notices if isinstance(n, InstanceState)]
         if ended and self.policy.draining.enabled:
             cluster = self.perform(cluster, decide_ghosts(cluster, ended))
-        if hooked and self.policy.draining.enabled:
-            cluster = self.look(cluster, hooked & drains(cluster).keys(), EXAMINED, thoroughly=False)
+        if hooked and self.policy.draining.enabled and not cluster.capacity_providers:
+            # Only what its counts call empty is let go here. Whatever takes another look, at tasks that may all be daemons', is left to
+            # the event that ECS sends about the instance being DRAINING, seconds later: a hook event costs six calls at most.
             ends = decide_ends(cluster, self.policy, beat=False)
             cluster = self.perform(cluster, Plan(tuple(a for a in ends.actions if isinstance(a, CompleteLifecycleAction))))
         return cluster
