@@ -13,7 +13,7 @@ from tests.drain_world_model import CLUSTER
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bulwark.core.signals import Signal
+    from bulwark.core.signals import DrainSignal
     from tests.drain_function import Function
     from tests.drain_watch import Delivery
     from tests.drain_world import World
@@ -33,7 +33,7 @@ def effects(delivery: Delivery) -> list[tuple[str, str]]:
     return [w for w in delivery.writes if w[0] != HEARTBEAT]
 
 
-def quiet(function: Function, signal: Signal) -> None:
+def quiet(function: Function, signal: DrainSignal) -> None:
     """Deliver ``signal`` and the sweep until nothing more comes of them; then ``signal`` once more, to see that it is so. Seconds pass."""
     watch = function.world.watch
     for _ in range(QUIET_AFTER):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from bulwark.core.signals import Signal
+    from bulwark.core.signals import DrainSignal
     from bulwark.shell.report import Decision
     from tests.drain_world import World
 
@@ -34,7 +34,7 @@ VISIBLE_AFTER = timedelta(seconds=45)
 class Returned:
     """A record that went back to the queue after ``count`` deliveries."""
 
-    signal: Signal
+    signal: DrainSignal
     count: int
     due: datetime
 
@@ -49,14 +49,14 @@ class Function:
         self._clients = clients
         self._policies: PolicyBook | None = None
 
-    def deliver(self, *signals: Signal, faults: Faults | None = None, count: int = 1) -> Delivery:
+    def deliver(self, *signals: DrainSignal, faults: Faults | None = None, count: int = 1) -> Delivery:
         """Hand out records, one signal each, for the ``count``-th time. What is unfinished goes back to the queue."""
         world, wrong = self.world, faults or Faults()
         told = tuple(replace(s, redelivered=True) if count > 1 and isinstance(s, SpotInterruption) else s for s in signals)
         outer, world.watch.delivery = world.watch.delivery, Delivery(told)
         delivery = world.watch.delivery
         aws = self._clients(world, wrong)
-        again: Sequence[Signal] = signals
+        again: Sequence[DrainSignal] = signals
         try:
             self.last = self._drain(aws, told)
         except Died:
@@ -74,7 +74,7 @@ class Function:
         world.watch.delivery = outer
         return delivery
 
-    def _drain(self, aws: WorldAws, signals: Sequence[Signal]) -> list[Decision]:
+    def _drain(self, aws: WorldAws, signals: Sequence[DrainSignal]) -> list[Decision]:
         if self._policies is None:
             self._policies = PolicyBook(aws.ssm, "/bulwark", "act", clock=self._seconds)
             self._policies.refresh()

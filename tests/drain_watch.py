@@ -14,7 +14,7 @@ from bulwark.core.signals import ScheduledChange, SpotInterruption, Sweep
 from tests.drain_world_model import CLUSTER
 
 if TYPE_CHECKING:
-    from bulwark.core.signals import Signal
+    from bulwark.core.signals import DrainSignal
     from tests.drain_world import World
     from tests.drain_world_model import Group, Hold, Machine, Registration, Service, Task
 
@@ -35,7 +35,7 @@ URGENT = ("SpotInterruption", "InstanceState")
 class Delivery:
     """One call of the function: what it was told, what it wrote, and whether anything went wrong on the way."""
 
-    signals: tuple[Signal, ...]
+    signals: tuple[DrainSignal, ...]
     writes: list[tuple[str, str]] = field(default_factory=list)
     troubled: bool = False
 

@@ -18,7 +18,7 @@ from tests.drain_watch import Watch
 from tests.drain_world_model import CLUSTER, Group, Machine, Registration, Service, Task, a_hook, registration_arn, task_arn
 
 if TYPE_CHECKING:
-    from bulwark.core.signals import Signal
+    from bulwark.core.signals import DrainSignal
 
 TICK = 15
 """Seconds between two looks of AWS at itself, or more in a long step."""
@@ -43,7 +43,7 @@ class World:
         self.runs: dict[str, tuple[str, ...]] = {}
         self.table: dict[tuple[str, str], dict[str, Any]] = {}
         self.parameters: dict[str, str] = {}
-        self.mail: list[Signal] = []
+        self.mail: list[DrainSignal] = []
         self.watch = Watch(self)
         self.managed: dict[str, tuple[bool, bool]] = {}
         self._count = 0
@@ -66,7 +66,7 @@ class World:
         drain_world_groups.live(self)
         drain_world_scheduler.live(self)
 
-    def send(self, signal: Signal) -> None:
+    def send(self, signal: DrainSignal) -> None:
         """Put an event where it may be delivered from, once."""
         if signal not in self.mail:
             self.mail.append(signal)

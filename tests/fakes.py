@@ -221,6 +221,22 @@ class FakeTable:
         self.items.append(params)
 
 
+@dataclass
+class FakeCloudWatch(FakePages):
+    """Deletes alarms, a hundred a call at most; ``fail`` is raised by the next calls, one each."""
+
+    fail: list[Exception] = field(default_factory=list)
+    deleted: list[list[str]] = field(default_factory=list)
+
+    def delete_alarms(self, **params: Any) -> None:
+        """By name."""
+        if self.fail:
+            raise self.fail.pop(0)
+        if len(params["AlarmNames"]) > 100:
+            raise an_error("ValidationError", "DeleteAlarms", "100 at most")
+        self.deleted.append(params["AlarmNames"])
+
+
 class FakeCalls:
     """A client that notes whatever is called. ``answers[operation]`` are given in turn, an exception raised; else an empty answer."""
 

@@ -116,7 +116,9 @@ def plan(
     aws: Annotated[bool, typer.Option("--aws", help="Look at the account of the ambient AWS credentials. Read only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Show every drain in progress: what is left, what blocks it, what the next sweep would do and why. Nothing is written.
+    """Show the drains in progress and how the cluster is sized, and what the next sweep would do and why. Nothing is written.
+
+    Of each drain: what is left, and what blocks it. Of the size: the figures it rests on, and why each instance stays or could go.
 
     The account is one in memory unless --aws is given, and nothing drains there until --after has made something happen.
     With --aws, set BULWARK_TABLE and BULWARK_MODE as the stack has them: without them what hangs on them is not known.

@@ -51,7 +51,7 @@ def _event(number: int, event: Replayed, mode: Mode) -> RenderableType:
 
 def _decision(decision: Row) -> Iterator[RenderableType]:
     """One decision, a line for each thing decided, found, done and called."""
-    yield labelled("saw", Text(f"cluster {decision['cluster']}" if decision["cluster"] else "no cluster that opted in"))
+    yield labelled("saw", Text(f"cluster {decision['cluster']}" if decision["cluster"] else "nothing of one cluster alone"))
     outcomes = list(decision["outcomes"])
     for action in decision["actions"]:
         same = (o for o in outcomes if (o["kind"], o["target"]) == (action["kind"], action["target"]))

@@ -1,4 +1,4 @@
-"""The drains in progress in a cluster, for people: a table of them all, and for each what is left, what blocks it and what comes next."""
+"""What goes on in a cluster, for people: each drain with what is left, what blocks it and what comes next, and how the cluster is sized."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,6 +16,7 @@ from bulwark.core.signals import HOOK_NAME
 from workbench.drains import WAIT, Drain, Left, Step
 from workbench.plan import Planned
 from workbench.present import labelled, plain_table
+from workbench.present_sizing import instance_table, sizing_tables
 
 NAMED = 3
 """Tasks of one service or family whose ids are shown."""
@@ -35,8 +36,21 @@ def present_plan(console: Console, planned: Planned) -> None:
         console.print(_drain(drain, planned.seen_at))
     for line in (*_steps("also", planned.steps), *_found("found", planned.findings)):
         console.print(line)
+    for line in _sizing(planned):
+        console.print(line)
     total = sum(planned.calls.values())
     console.print(labelled("called", Text(f"{total} AWS call{'' if total == 1 else 's'}, all of them reads", style="dim")))
+
+
+def _sizing(planned: Planned) -> Iterator[RenderableType]:
+    """How the cluster is sized; nothing where it is not, as the findings above say why."""
+    if planned.sizing is None:
+        return
+    yield ""
+    yield from sizing_tables(planned.cluster, planned.sizing)
+    yield from _steps("next", planned.sizing.steps)
+    yield from _found("found", planned.sizing.findings)
+    yield from instance_table(planned.sizing)
 
 
 def _title(planned: Planned) -> Text:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulwark.core.cluster import ContainerInstance, Resources, Task
-from bulwark.core.packing import DEFAULT_STRATEGY, Need, Space, Strategy, fits, misfits, place, place_all, place_many
+from bulwark.core.packing import DEFAULT_STRATEGY, Need, Space, Strategy, _biggest_first, fits, misfits, place, place_all, place_many
+from bulwark.core.query import QueryError
 
 ROOMY = Space(
     "arn/1", "i-1", cpu=1024, memory=2048, gpu=1, enis=1, ports=frozenset({22}), zone="us-east-1a", attributes={"a": None, "b": "1"}
@@ -53,6 +54,7 @@ def test_a_host_port_is_taken_per_protocol() -> None:
     assert fits(Need(ports_udp=frozenset({22})), ROOMY)
     after = ROOMY.take(Need(ports_udp=frozenset({53})))
     assert [m.detail for m in misfits(Need(ports_udp=frozenset({53})), after)] == ["host port 53/udp is taken"]
+    assert not fits(Need(ports_udp=frozenset({53})), after)
 
 
 def test_an_instance_that_drains_or_is_out_of_touch_takes_nothing() -> None:
@@ -149,17 +151,59 @@ NEEDS = st.builds(
     Need,
     cpu=st.integers(0, 600),
     memory=st.integers(0, 600),
+    gpu=st.sampled_from([0, 0, 0, 1]),
     ports=st.frozensets(st.sampled_from([80, 443]), max_size=1),
+    ports_udp=st.frozensets(st.sampled_from([53, 80]), max_size=1),
     enis=st.integers(0, 1),
+    attributes=st.lists(st.sampled_from([("rack", None), ("rack", "a"), ("rack", "b"), ("ssd", None)]), max_size=2).map(tuple),
+    expressions=st.lists(
+        st.sampled_from(
+            [
+                "attribute:rack == a",
+                "attribute:ssd !exists",
+                "task:group == service:web",
+                "runningTasksCount < 2",
+                "not (task:group exists)",
+            ]
+        ),
+        max_size=2,
+    ).map(tuple),
     distinct=st.booleans(),
-    group=st.sampled_from(["service:web", "service:api"]),
+    zones=st.sampled_from([frozenset[str](), frozenset({"a"}), frozenset({"a", "b"})]),
+    group=st.sampled_from(["", "service:web", "service:api"]),
 )
 SPACES = st.lists(
-    st.tuples(st.integers(0, 1200), st.integers(0, 1200), st.sampled_from("ab"), st.integers(0, 2), st.booleans()), max_size=7
+    st.tuples(
+        st.integers(0, 1200),
+        st.integers(0, 1200),
+        st.integers(0, 2),
+        st.sampled_from("ab"),
+        st.sampled_from([None, 0, 1, 2]),
+        st.sampled_from([True, True, True, False]),
+        st.sampled_from(["ACTIVE", "ACTIVE", "ACTIVE", "DRAINING"]),
+        st.frozensets(st.sampled_from([80, 443, *range(1000, 1099)]), max_size=3) | st.just(frozenset(range(1000, 1099))),
+        st.sampled_from([{}, {"ssd": None}]),
+        st.sampled_from([{}, {"service:web": 1}]),
+    ),
+    max_size=7,
 ).map(
     lambda rows: [
-        Space(f"arn/{i}", f"i-{i}", cpu, memory, enis=enis, zone=zone, attributes={"rack": zone}, agent_connected=connected)
-        for i, (cpu, memory, zone, enis, connected) in enumerate(rows)
+        Space(
+            f"arn/{i}",
+            f"i-{i}",
+            cpu,
+            memory,
+            gpu,
+            ports,
+            enis=enis,
+            zone=zone,
+            attributes={"rack": zone, **more},
+            status=status,
+            agent_connected=connected,
+            running=len(groups),
+            groups=groups,
+        )
+        for i, (cpu, memory, gpu, zone, enis, connected, status, ports, more, groups) in enumerate(rows)
     ]
 )
 STRATEGIES = st.lists(
@@ -205,3 +249,58 @@ def test_a_callers_own_key_plays_no_part_in_who_gets_room(needs: list[Need], sev
     """Equal needs are equal whatever they are called."""
     named = [replace(need, key=str(index)) for index, need in enumerate(needs)]
     assert place_all(named, several) == place_all(needs, several)
+
+
+def asking_each(needs: Sequence[Need], several: Sequence[Space]) -> tuple[list[tuple[Need, Space]], list[Need]]:
+    """First fit, biggest first, with the plain question of every instance for every need."""
+    left = list(several)
+    placed: list[tuple[Need, Space]] = []
+    unplaced: list[Need] = []
+    for need in _biggest_first(list(needs)):
+        at = next((n for n, space in enumerate(left) if not misfits(need, space)), None)
+        if at is None:
+            unplaced.append(need)
+        else:
+            placed.append((need, left[at]))
+            left[at] = left[at].take(need)
+    return placed, unplaced
+
+
+@settings(max_examples=400)
+@given(st.lists(NEEDS, min_size=1, max_size=6), st.data(), SPACES)
+def test_what_is_remembered_changes_no_place(kinds: list[Need], data: st.DataObject, several: list[Space]) -> None:
+    """Placing all at once, without asking everything of everyone, gives what asking does; several needs of a kind, and kinds alike."""
+    needs = data.draw(st.lists(st.sampled_from(kinds), max_size=14))
+    placed, unplaced = place_all(needs, several)
+    assert (list(placed), list(unplaced)) == asking_each(needs, several)
+
+
+ELSEWHERE = frozenset({"us-east-1b"})
+
+
+@pytest.mark.parametrize(
+    ("needs", "placed_cpu"),
+    [
+        ([Need(cpu=2, zones=ELSEWHERE), Need(cpu=1)], [1]),
+        ([Need(cpu=2, attributes=(("c", None),)), Need(cpu=1)], [1]),
+        ([Need(cpu=2, expressions=("attribute:b == 2",)), Need(cpu=1)], [1]),
+        ([Need(cpu=2, expressions=("runningTasksCount < 1",))] * 2, [2]),
+        ([Need(cpu=3, expressions=("task:group == b",)), Need(cpu=2, group="b"), Need(cpu=1, expressions=("task:group == b",))], [2, 1]),
+        ([Need(cpu=3, expressions=("runningTasksCount > 0",)), Need(cpu=2), Need(cpu=1, expressions=("runningTasksCount > 0",))], [2, 1]),
+    ],
+)
+def test_what_one_need_is_told_is_not_what_another_hears(needs: list[Need], placed_cpu: list[int]) -> None:
+    """Needs that ask for something else, or for what a task between them has changed, are answered for themselves."""
+    placed, unplaced = place_all(needs, [ROOMY])
+    assert (list(placed), list(unplaced)) == asking_each(needs, [ROOMY])
+    assert [need.cpu for need, _ in placed] == placed_cpu
+
+
+def test_a_bad_expression_is_an_error_wherever_there_is_room() -> None:
+    """Whatever else keeps the task away; where nothing has room for it, nobody asks."""
+    bad = Need(cpu=1, expressions=("attribute:b == 2", "attribute:b ==="), attributes=(("c", None),))
+    with pytest.raises(QueryError):
+        fits(bad, replace(ROOMY, status="DRAINING"))
+    with pytest.raises(QueryError):
+        place_all([bad], [ROOMY])
+    assert place_all([replace(bad, cpu=1025)], [ROOMY]) == ((), (replace(bad, cpu=1025),))

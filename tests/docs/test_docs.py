@@ -6,6 +6,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from bulwark.core import plan
+from bulwark.core.capacity_figures import Figures, GroupFigures
 from bulwark.core.policies import Policy
 from bulwark.shell.ledger import JOURNAL_DAYS
 from bulwark.shell.observe_work import EXAMINED
@@ -92,7 +93,9 @@ def test_every_metric_is_documented() -> None:
     statuses = get_args(get_type_hints(plan.Outcome)["status"])
     of_actions = {f"{kind}{status.capitalize()}" for kind in KINDS for status in statuses}
 
-    assert named(OPERATIONS.section("Metrics"), heading="metric") == of_actions | source.fixed_metrics()
+    of_figures = {name for metrics in Figures((GroupFigures("g", 1, 1, 0),), 1, 0, 0, 1.0, 1, 1.0).measured().values() for name in metrics}
+
+    assert named(OPERATIONS.section("Metrics"), heading="metric") == of_actions | of_figures | source.fixed_metrics()
 
 
 def test_every_log_message_is_documented() -> None:

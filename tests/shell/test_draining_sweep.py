@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bulwark.core.policies import Mode
-from bulwark.core.signals import DrainProgress, Irrelevant, Signal, Sweep
+from bulwark.core.signals import DrainProgress, DrainSignal, Irrelevant, Sweep
 from bulwark.shell.draining import drain, subject_of
 from bulwark.shell.ledger import Ledger
 from bulwark.shell.policy_book import PolicyBook
@@ -61,7 +61,7 @@ class Table(FakeCalls):
         return self.pages.get_paginator(operation)
 
 
-def run(aws: FakeAws, *signals: Signal, mode: Mode = "act") -> list[Decision]:
+def run(aws: FakeAws, *signals: DrainSignal, mode: Mode = "act") -> list[Decision]:
     """Answer signals, a sweep if none is given."""
     book = PolicyBook(aws.ssm, "/bulwark", mode)
     book.refresh()

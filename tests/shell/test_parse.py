@@ -100,7 +100,7 @@ def test_T5_a_bad_record_leaves_the_others_of_its_batch_alone() -> None:
     """Hazard T5: each record is parsed on its own."""
     records = [{"messageId": "bad", "body": "junk"}, {"messageId": "good", "body": json.dumps(an_event())}, {"messageId": "none"}]
 
-    batch = parse_batch(records)
+    batch = parse_batch(records, parse=parse_event)
 
     assert ["good"] == list(batch.signals)
     (good,) = batch.signals["good"]
@@ -113,6 +113,6 @@ def test_a_record_that_comes_again_says_so() -> None:
     """SQS counts how often it has handed a record out."""
     record = {"messageId": "m", "body": json.dumps(an_event()), "attributes": {"ApproximateReceiveCount": "2"}}
 
-    (signal,) = parse_batch([record]).signals["m"]
+    (signal,) = parse_batch([record], parse=parse_event).signals["m"]
     assert isinstance(signal, SpotInterruption)
     assert signal.redelivered

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from bulwark.core.signals import (
     DrainProgress,
+    DrainSignal,
     InstanceState,
     Irrelevant,
     RebalanceRecommendation,
     ScheduledChange,
-    Signal,
     Sweep,
     TerminateHook,
 )
@@ -36,7 +36,7 @@ def sample(name: str, **changes: Any) -> dict[str, Any]:
     return {**event, "detail": {key: value for key, value in detail.items() if value is not None}}
 
 
-def parsed(event: dict[str, Any], region: str = "us-east-1") -> tuple[Signal, ...]:
+def parsed(event: dict[str, Any], region: str = "us-east-1") -> tuple[DrainSignal, ...]:
     """The signals of an event."""
     return parse_event(json.dumps(event), region)
 
@@ -54,7 +54,7 @@ def parsed(event: dict[str, Any], region: str = "us-east-1") -> tuple[Signal, ..
         ("health_maintenance", ScheduledChange(SPOT, "maintenance", datetime(2026, 11, 26, 2, tzinfo=UTC))),
     ],
 )
-def test_a_sample_becomes_its_signal(name: str, expected: Signal) -> None:
+def test_a_sample_becomes_its_signal(name: str, expected: DrainSignal) -> None:
     """Ids and times, and nothing else."""
     assert (expected,) == parsed(sample(name))
 

@@ -29,12 +29,14 @@ TASKS_SERVICE = "ecs-tasks.amazonaws.com"
 class Facts:
     """What IAM knows of what a call is about, beside the call itself.
 
-    Tags of ``groups`` by name and of EC2 ``instances`` by id, and the ``roles`` that tasks of a task definition get, by its ARN.
+    Tags of ``groups`` by name and of EC2 ``instances`` by id, and the ``roles`` that tasks of a task definition get, by its ARN;
+    tags of ``alarms`` by name.
     """
 
     groups: Mapping[str, Tags] = field(default_factory=dict)
     instances: Mapping[str, Tags] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    alarms: Mapping[str, Tags] = field(default_factory=dict)
 
     @classmethod
     def of(cls, client: Callable[[str], Any]) -> "Facts":
@@ -45,12 +47,18 @@ class Facts:
             client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
             for arn in client("ecs").list_task_definitions()["taskDefinitionArns"]
         ]
+        cloudwatch = client("cloudwatch")
+        alarms = {a["AlarmName"]: a["AlarmArn"] for a in cloudwatch.describe_alarms()["MetricAlarms"]}
         return cls(
             {g["AutoScalingGroupName"]: _tags(g) for g in groups},
             {i["InstanceId"]: _tags(i) for i in instances},
             {d["taskDefinitionArn"]: tuple(d[key] for key in ROLES if d.get(key)) for d in definitions},
+            {name: _tags(cloudwatch.list_tags_for_resource(ResourceARN=arn)) for name, arn in alarms.items()},
         )
 
+
+IAM_NAMES = {"monitoring": "cloudwatch"}
+"""What IAM calls a service that signs its requests otherwise."""
 
 ROLES = ("taskRoleArn", "executionRoleArn")
 """Fields of a task definition, and of a task's overrides, that hold a role."""
@@ -76,7 +84,8 @@ def recorded_calls() -> Iterator[list[Call]]:
 
     def note(params: Mapping[str, Any], model: Any, **_: Any) -> None:
         """A ``before-parameter-build`` handler."""
-        calls.append(Call(f"{model.service_model.signing_name}:{model.name}", dict(params)))
+        service = model.service_model.signing_name
+        calls.append(Call(f"{IAM_NAMES.get(service, service)}:{model.name}", dict(params)))
 
     # A session copies this list when it is made; there is no public way to reach the one that a function makes.
     handlers: list[Any] = botocore.handlers.BUILTIN_HANDLERS
@@ -98,6 +107,8 @@ def requests_of(call: Call, facts: Facts) -> list[Request]:
             asked = _autoscaling(call, facts)
         case "ec2":
             asked = _ec2(call, facts)
+        case "cloudwatch":
+            asked = _cloudwatch(call, facts)
         case "ssm":
             # GetParametersByPath is authorised on the path that is asked for, whatever lies below it.
             known = {"ssm:GetParametersByPath": "Path", "ssm:GetParameterHistory": "Name"}
@@ -125,13 +136,38 @@ def _known(call: Call, known: Mapping[str, str]) -> str:
 def _ec2(call: Call, facts: Facts) -> list[Request]:
     """An operation of EC2's."""
     match call.operation:
-        case "ec2:DescribeInstances" | "ec2:DescribeSpotInstanceRequests":
+        case (
+            "ec2:DescribeInstances"
+            | "ec2:DescribeInstanceTypes"
+            | "ec2:DescribeLaunchTemplateVersions"
+            | "ec2:DescribeSpotInstanceRequests"
+            | "ec2:DescribeSubnets"
+        ):
             return [Request(call.operation, "*")]
         case "ec2:TerminateInstances":
             return [
                 Request(call.operation, f"arn:aws:ec2:{ACCOUNT}:instance/{i}", _tagged(facts.instances[i], "ec2:ResourceTag"))
                 for i in call.parameters["InstanceIds"]
             ]
+        case _:
+            raise _unknown(call)
+
+
+def _cloudwatch(call: Call, facts: Facts) -> list[Request]:
+    """An operation of CloudWatch's. Whoever makes an alarm with tags also asks to tag it; whoever lists alarms asks for all of them."""
+    given, arn = call.parameters, f"arn:aws:cloudwatch:{ACCOUNT}:alarm:"
+    match call.operation.partition(":")[2]:
+        case "DescribeAlarms":
+            return [Request(call.operation, f"{arn}*")]
+        case "DeleteAlarms":
+            return [Request(call.operation, f"{arn}{name}", _tagged(facts.alarms.get(name, {}))) for name in given["AlarmNames"]]
+        case "PutMetricAlarm":
+            tags = _tags(given)
+            asked: dict[str, str | tuple[str, ...]] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+            asked |= {"aws:TagKeys": tuple(tags)} if tags else {}
+            acts = {"cloudwatch:AlarmActions": tuple(given["AlarmActions"])} if given.get("AlarmActions") else {}
+            tagging = [Request("cloudwatch:TagResource", f"{arn}{given['AlarmName']}", asked)] if tags else []
+            return [Request(call.operation, f"{arn}{given['AlarmName']}", asked | acts), *tagging]
         case _:
             raise _unknown(call)
 
@@ -145,7 +181,7 @@ def _autoscaling(call: Call, facts: Facts) -> list[Request]:
     """An operation of EC2 Auto Scaling's. All that write are authorised on the group, with its tags as they are before."""
     given = call.parameters
     match call.operation.partition(":")[2]:
-        case "DescribeAutoScalingGroups" | "DescribeLifecycleHooks":
+        case "DescribeAutoScalingGroups" | "DescribeLifecycleHooks" | "DescribeScalingActivities":
             return [Request(call.operation, "*")]
         case "CreateOrUpdateTags" | "DeleteTags":
             names = sorted({tag["ResourceId"] for tag in given["Tags"]})
@@ -153,7 +189,14 @@ def _autoscaling(call: Call, facts: Facts) -> list[Request]:
             return [_on_group(call, facts, name, {"aws:TagKeys": keys[name]}) for name in names]
         case "TerminateInstanceInAutoScalingGroup":
             return [_on_group(call, facts, facts.instances[given["InstanceId"]][GROUP_TAG])]
-        case "CompleteLifecycleAction" | "DeleteLifecycleHook" | "DetachInstances" | "PutLifecycleHook" | "RecordLifecycleActionHeartbeat":
+        case (
+            "CompleteLifecycleAction"
+            | "DeleteLifecycleHook"
+            | "DetachInstances"
+            | "PutLifecycleHook"
+            | "RecordLifecycleActionHeartbeat"
+            | "SetDesiredCapacity"
+        ):
             return [_on_group(call, facts, given["AutoScalingGroupName"])]
         case _:
             raise _unknown(call)
@@ -176,7 +219,7 @@ def _ecs(call: Call, facts: Facts) -> list[Request]:
         case "DescribeCapacityProviders":
             names = given.get("capacityProviders")
             return [Request(call.operation, _arn("capacity-provider", name)) for name in names] if names else [Request(call.operation, "*")]
-        case "ListServices":
+        case "ListServices" | "ListTasks" if "containerInstance" not in given:
             return [Request(call.operation, "*", within)]
         case "ListContainerInstances" | "DeregisterContainerInstance":
             return [Request(call.operation, cluster)]

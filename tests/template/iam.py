@@ -75,6 +75,23 @@ def denied(granted: Iterable[Statement], requests: Iterable[Request]) -> list[Re
     return [request for request in requests if not any(statement.allows(request) for statement in everything)]
 
 
+LAMBDA_ITSELF = frozenset(
+    {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+)
+"""What Lambda does in a role's name, around the handler: writing its log, and reading its queue."""
+
+
+def unneeded(granted: tuple[Statement, ...], requests: list[Request]) -> Iterator[str]:
+    """What can be taken from a role, one action or one resource at a time, without any of ``requests`` being denied for it."""
+    for index, statement in enumerate(granted):
+        if LAMBDA_ITSELF.issuperset(statement.actions):
+            continue
+        affected = [request for request in requests if statement.allows(request)]
+        for less in statement.narrower():
+            if not denied((*granted[:index], less, *granted[index + 1 :]), affected):
+                yield f"{statement.sid}: {sorted({*statement.actions, *statement.resources} - {*less.actions, *less.resources})}"
+
+
 def like(value: str, pattern: str) -> bool:
     """IAM's wildcards: ``*`` for any characters, slashes and colons too, and ``?`` for one."""
     return _expression(pattern).fullmatch(value) is not None

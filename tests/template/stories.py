@@ -1,7 +1,7 @@
 """Stories in which the draining function calls all that it ever calls: the real handler, on the account in memory.
 
-Each is told by the real rules of template.yaml: an event wakes what its rules lead to, and what the function asked AWS for is kept
-as IAM is asked about it.
+Each is told by the real rules of template.yaml: an event wakes the function that the story is about, if its rules lead there, and what
+it asked AWS for is kept as IAM is asked about it. The stories of ``capacity`` are in ``stories_capacity``.
 """
 
 import json
@@ -38,11 +38,12 @@ PROGRESS = "container_instance_progress.json"
 SWEEP = "sweep.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Story:
     """What happens, to a cluster with one group: ``steps`` in order, ``group`` and ``cluster`` over what is usual.
 
     ``calls`` and ``done``: the calls, and the actions performed, that the story is there for, if it is told in mode act.
+    ``function``: the one that it is about; the other sleeps. ``fails``: something is left undone, which is what the story is about.
     """
 
     steps: Sequence[Step]
@@ -50,6 +51,8 @@ class Story:
     done: AbstractSet[str] = frozenset()
     group: Mapping[str, Any] = field(default_factory=dict)
     cluster: Mapping[str, Any] = field(default_factory=dict)
+    function: str = "draining"
+    fails: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ STORIES = {
     "a capacity provider in front": Story((WARNING,), {"ecs:DescribeCapacityProviders"}, group=BEHIND_ECS),
     "an invalid policy": Story((invalid_policy, WARNING), {"ssm:GetParameterHistory"}),
     "a refused detach": Story((terminating, WARNING), {"autoscaling:DescribeAutoScalingGroups"}, group=HOOKED),
-    "a cluster that is gone": Story((cluster_gone, WARNING), {"dynamodb:PutItem"}),
+    "a cluster that is gone": Story((cluster_gone, WARNING), {"dynamodb:PutItem"}, fails=True),
     "a hook on a busy instance": Story(
         (HELD, after(60), SWEEP, PROGRESS),
         {"ecs:ListServices", "autoscaling:DescribeLifecycleHooks", "autoscaling:RecordLifecycleActionHeartbeat"},
@@ -223,22 +226,16 @@ OBSERVED = (
 """Stories that are told in a stack that observes, too: one for each action that it must not perform."""
 
 
-def tell(name: str, mode: Mode = "act") -> Told:
-    """Tell the story of that name, in a stack of that mode. Each is told once, however often it is asked for."""
-    return _told(name, mode)
-
-
 @cache
-def _told(name: str, mode: Mode) -> Told:
-    """Tell a story."""
-    story = STORIES[name]
+def tell(story: Story, mode: Mode = "act") -> Told:
+    """Tell a story, in a stack of that mode. Each is told once, however often it is asked for."""
     group = {"name": GROUP, "min": 1, "desired": 3, "max": 6, **story.group}
     instances = [{"id": INSTANCE, "group": GROUP}, {"id": NEIGHBOUR, "group": GROUP}]
     orders = {"name": CLUSTER, "groups": [group], "instances": instances, "services": [WEB], **story.cluster}
     woken: list[Woken] = []
     requests: list[Request] = []
     rules = load_rules()
-    with Account(read_scenario({"clusters": [orders]}, name)) as account, recorded_calls() as calls:
+    with Account(read_scenario({"clusters": [orders]}, "story")) as account, recorded_calls() as calls:
         handlers = Handlers({"BULWARK_TABLE": TABLE, "BULWARK_MODE": mode})
         for step in story.steps:
             if not isinstance(step, str):
@@ -248,6 +245,8 @@ def _told(name: str, mode: Mode) -> Told:
             account.happen(event)
             # Tags are asked for before the call that changes them, and no invocation needs what it has changed itself.
             facts, before = Facts.of(account.client), len(calls)
-            woken += [handlers.wake(rule, event, account.now) for rule in rules_for(rules, event)]
+            matching = [rule for rule in rules_for(rules, event) if rule.function.stem == story.function]
+            assert matching, f"no rule of {story.function} matches {step}"
+            woken += [handlers.wake(rule, event, account.now) for rule in matching]
             requests += [request for call in calls[before:] for request in requests_of(call, facts)]
         return Told(tuple(woken), tuple(calls), tuple(requests))

@@ -168,7 +168,15 @@ def test_capacity_providers_are_asked_for_by_name_or_all_at_once(given: dict[str
 
 @pytest.mark.parametrize(
     "operation",
-    ["sqs:PurgeQueue", "ecs:DeleteService", "ec2:RunInstances", "autoscaling:SetDesiredCapacity", "dynamodb:Scan", "ssm:PutParameter"],
+    [
+        "sqs:PurgeQueue",
+        "ecs:DeleteService",
+        "ec2:RunInstances",
+        "autoscaling:UpdateAutoScalingGroup",
+        "cloudwatch:PutDashboard",
+        "dynamodb:Scan",
+        "ssm:PutParameter",
+    ],
 )
 def test_an_unknown_operation_is_an_error(operation: str) -> None:
     """A call that nobody taught the map is not passed over."""

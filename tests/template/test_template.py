@@ -8,12 +8,16 @@ import pytest
 from policy_sentry.querying.actions import get_action_data
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
+from bulwark.core.capacity_alarms import PREFIX
 from tests.template.iam import Statement, arn_like, like, statements
 from tests.template.translated import Stack
 from workbench.template import PSEUDO_PARAMETERS
 
 REGION, ACCOUNT_ID = PSEUDO_PARAMETERS["AWS::Region"], PSEUDO_PARAMETERS["AWS::AccountId"]
-ROLES = ("DrainingRole",)
+ROLES = ("DrainingRole", "CapacityRole", "CleanupRole")
+QUEUES = ("Draining", "Capacity")
+"""Functions that are woken through a queue, as the names of their resources begin."""
+
 GLOBAL_KEYS = ("aws:RequestedRegion",)
 """Condition keys that every request has."""
 
@@ -23,8 +27,12 @@ OWN = ("logs:", "sqs:", "dynamodb:", "ssm:")
 WRITES = ("Write", "Permissions management", "Tagging")
 """Access levels that change something."""
 
-NAMING_NONE = ("ecs:DescribeCapacityProviders",)
-"""Actions that IAM knows a resource for, and that are asked without naming one: all there are, which is ``*``."""
+NAMING_NONE = (
+    ("DrainingRole", "ecs:DescribeCapacityProviders"),
+    ("CapacityRole", "ecs:DescribeCapacityProviders"),
+    ("CapacityRole", "ecs:ListTasks"),
+)
+"""Actions, by role, that IAM knows a resource for, and that are asked without naming one: all there are, which is ``*``."""
 
 INLINE_POLICIES = 10_240
 """Characters that the inline policies of a role may have in all, white space apart (IAM quotas)."""
@@ -68,9 +76,14 @@ def condition_keys(action: str) -> set[str]:
     return {key.partition("${")[0] for key in keys}
 
 
-def granted(stack: Stack) -> list[tuple[str, Statement]]:
-    """Every action that a role of the stack has, with the statement that gives it."""
-    return [(action, s) for role in ROLES for s in statements(stack, role) for action in s.actions]
+def granted(stack: Stack, *roles: str) -> list[tuple[str, Statement]]:
+    """Every action that a role of the stack has, with the statement that gives it; of ``roles`` only, if any are named."""
+    return [(action, s) for role in roles or ROLES for s in statements(stack, role) for action in s.actions]
+
+
+def writes(stack: Stack, role: str) -> set[str]:
+    """The actions of a role that change something, but for what every function has of its own."""
+    return {a for a, _ in granted(stack, role) if not a.startswith(OWN) and any(r["access_level"] in WRITES for r in rows(a))}
 
 
 def test_every_role_is_looked_at(acting: Stack) -> None:
@@ -97,22 +110,24 @@ def test_queues_speak_tls_only(observing: Stack) -> None:
     assert covered == set(observing.resources("AWS::SQS::Queue"))
 
 
-def test_nothing_is_lost_unseen(observing: Stack) -> None:
+@pytest.mark.parametrize("stem", QUEUES)
+def test_nothing_is_lost_unseen(observing: Stack, stem: str) -> None:
     """Every rule, and the queue, ends in the dead-letter queue, which keeps for 14 days and has an alarm that somebody hears."""
-    dead = observing.arn("DrainingDeadLetterQueue")
+    dead = observing.arn(f"{stem}DeadLetterQueue")
     queues = observing.resources("AWS::SQS::Queue")
-    for rule in observing.resources("AWS::Events::Rule").values():
-        (target,) = rule["Targets"]
-        assert (target["Arn"], target["DeadLetterConfig"]) == (observing.arn("DrainingQueue"), {"Arn": dead})
-    assert queues["DrainingQueue"]["RedrivePolicy"] == {"deadLetterTargetArn": dead, "maxReceiveCount": 3}
-    assert queues["DrainingDeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 86_400
+    targets = [t for rule in observing.resources("AWS::Events::Rule").values() for t in rule["Targets"]]
+    assert {t["DeadLetterConfig"]["Arn"] for t in targets if t["Arn"] == observing.arn(f"{stem}Queue")} == {dead}
+    assert {t["Arn"] for t in targets} == {observing.arn(f"{s}Queue") for s in QUEUES}
+    assert queues[f"{stem}Queue"]["RedrivePolicy"] == {"deadLetterTargetArn": dead, "maxReceiveCount": 3}
+    assert queues[f"{stem}DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 86_400
     alarms = observing.resources("AWS::CloudWatch::Alarm")
     watched = {(a["MetricName"], d["Value"]) for a in alarms.values() for d in a["Dimensions"]}
     assert {
-        ("ApproximateNumberOfMessagesVisible", "QueueName"),
-        ("Errors", "DrainingFunction"),
-        ("ApproximateAgeOfOldestMessage", "QueueName"),
-    } <= {(metric, "QueueName" if "Queue" in str(value) else value) for metric, value in watched}
+        ("ApproximateNumberOfMessagesVisible", observing.name(f"{stem}DeadLetterQueue")),
+        ("Errors", f"{stem}Function"),
+        ("ApproximateAgeOfOldestMessage", observing.name(f"{stem}Queue")),
+        ("SweepsUnfinished", stem.lower()),
+    } <= watched
     assert all(a["AlarmActions"] == [observing.arn("Notifications")] for a in alarms.values())
 
 
@@ -127,31 +142,66 @@ def test_what_no_sweep_would_find_again_has_an_alarm_of_its_own(observing: Stack
 def test_an_event_is_tried_for_as_long_as_it_is_worth_something(observing: Stack) -> None:
     """EventBridge gives up a Spot warning after its two minutes, and a sweep with the next one; a scheduled change it tries for a day."""
     rules = observing.resources("AWS::Events::Rule")
-    ages = {name: rule["Targets"][0]["RetryPolicy"]["MaximumEventAgeInSeconds"] for name, rule in rules.items()}
-    assert ages["SpotInterruptionRule"] == 120
-    assert ages["SweepRule"] == 60
+    ages = {
+        (name, target["Id"]): target["RetryPolicy"]["MaximumEventAgeInSeconds"]
+        for name, rule in rules.items()
+        for target in rule["Targets"]
+    }
+    assert ages["SpotInterruptionRule", "draining"] == 120
+    assert {ages["SweepRule", "draining"], ages["SweepRule", "capacity"]} == {60}
     assert rules["SweepRule"]["ScheduleExpression"] == "rate(1 minute)"
-    assert ages["ScheduledChangeRule"] == 86_400
+    assert ages["ScheduledChangeRule", "draining"] == 86_400
     # What EventBridge tries to deliver for so long, the queue keeps as long.
-    assert observing.resources("AWS::SQS::Queue")["DrainingQueue"]["MessageRetentionPeriod"] >= max(ages.values())
+    for stem in QUEUES:
+        longest = max(age for (_, target), age in ages.items() if target == stem.lower())
+        assert observing.resources("AWS::SQS::Queue")[f"{stem}Queue"]["MessageRetentionPeriod"] >= longest
 
 
-def test_a_failed_warning_comes_again_in_time(observing: Stack) -> None:
-    """No message is taken twice at once, and one that failed has a second and a third try within its two minutes."""
-    queue = observing.resources("AWS::SQS::Queue")["DrainingQueue"]
-    function = observing.resources("AWS::Lambda::Function")["DrainingFunction"]
-    (mapping,) = observing.resources("AWS::Lambda::EventSourceMapping").values()
+def mapping_of(stack: Stack, stem: str) -> dict[str, Any]:
+    """How a function is fed from its queue."""
+    mappings = stack.resources("AWS::Lambda::EventSourceMapping").values()
+    assert len(mappings) == len(QUEUES)
+    (mapping,) = (m for m in mappings if m["FunctionName"] == f"{stem}Function")
+    assert mapping["EventSourceArn"] == stack.arn(f"{stem}Queue")
+    return mapping
+
+
+@pytest.mark.parametrize("stem", QUEUES)
+def test_no_message_is_taken_twice_at_once(observing: Stack, stem: str) -> None:
+    """A message is out of sight for as long as its batch can take, and only what failed of a batch comes again."""
+    queue = observing.resources("AWS::SQS::Queue")[f"{stem}Queue"]
+    function, mapping = observing.resources("AWS::Lambda::Function")[f"{stem}Function"], mapping_of(observing, stem)
     assert queue["VisibilityTimeout"] >= function["Timeout"] + mapping["MaximumBatchingWindowInSeconds"]
-    assert (queue["RedrivePolicy"]["maxReceiveCount"] - 1) * queue["VisibilityTimeout"] < 120
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-def test_no_more_run_at_once_than_share_the_request_rates(observing: Stack) -> None:
+def test_a_failed_warning_comes_again_in_time(observing: Stack) -> None:
+    """One that failed has a second and a third try within its two minutes."""
+    queue = observing.resources("AWS::SQS::Queue")["DrainingQueue"]
+    assert (queue["RedrivePolicy"]["maxReceiveCount"] - 1) * queue["VisibilityTimeout"] < 120
+
+
+@pytest.mark.parametrize("stem", QUEUES)
+def test_no_more_run_at_once_than_share_the_request_rates(observing: Stack, stem: str) -> None:
     """The pace of a function's calls is computed for as many as Lambda may start."""
     from bulwark.shell.pace import SHARERS
 
-    (mapping,) = observing.resources("AWS::Lambda::EventSourceMapping").values()
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": SHARERS}
+    assert mapping_of(observing, stem)["ScalingConfig"] == {"MaximumConcurrency": SHARERS}
+
+
+def test_the_alarms_outlive_whatever_could_put_one_back(acting: Stack) -> None:
+    """The stack's end: the sweep, then the role with its function and event source, then the alarms, then who deletes them."""
+    resources = acting.template["Resources"]
+    assert {name for name, node in resources.items() if "AlarmsCleanup" in (node.get("DependsOn"), *(node.get("DependsOn") or ()))} == {
+        "SweepRule",
+        "CapacityRole",
+    }
+    assert acting.resources("AWS::Lambda::Function")["CapacityFunction"]["Role"] == acting.arn("CapacityRole")
+    (cleanup,) = acting.resources("Custom::AlarmsCleanup").values()
+    assert cleanup["ServiceToken"] == acting.arn("CleanupFunction")
+    timeout = acting.resources("AWS::Lambda::Function")["CleanupFunction"]["Timeout"]
+    # Lambda tries three times, a minute and then two minutes apart.
+    assert cleanup["ServiceTimeout"] >= timeout + 60 + timeout + 120
 
 
 def test_functions_run_on_arm64_and_python_3_13(observing: Stack) -> None:
@@ -169,31 +219,41 @@ def test_logs_end(observing: Stack) -> None:
     assert all(g["RetentionInDays"] == 30 for g in groups.values())
     names = {g["LogGroupName"] for g in groups.values()}
     assert {f["LoggingConfig"]["LogGroup"] for f in observing.resources("AWS::Lambda::Function").values()} == names
-    assert Stack({"LogRetentionDays": "7"}).resources("AWS::Logs::LogGroup")["DrainingLogGroup"]["RetentionInDays"] == "7"
+    assert {g["RetentionInDays"] for g in Stack({"LogRetentionDays": "7"}).resources("AWS::Logs::LogGroup").values()} == {"7"}
 
 
-def test_the_function_is_told_what_it_needs(acting: Stack) -> None:
+@pytest.mark.parametrize("stem", QUEUES)
+def test_the_function_is_told_what_it_needs(acting: Stack, stem: str) -> None:
     """The environment holds what settings.py reads, and the mode is the stack's."""
     from bulwark.shell.settings import Settings
 
-    variables = acting.resources("AWS::Lambda::Function")["DrainingFunction"]["Environment"]["Variables"]
+    variables = acting.resources("AWS::Lambda::Function")[f"{stem}Function"]["Environment"]["Variables"]
     assert Settings.from_env(variables) == Settings(mode="act", table=acting.name("Table"), parameters="/bulwark")
-    assert (variables["POWERTOOLS_SERVICE_NAME"], variables["POWERTOOLS_METRICS_NAMESPACE"]) == ("draining", "Bulwark")
+    assert (variables["POWERTOOLS_SERVICE_NAME"], variables["POWERTOOLS_METRICS_NAMESPACE"]) == (stem.lower(), "Bulwark")
 
 
 def test_observe_is_the_default(observing: Stack) -> None:
     """Whoever deploys without a word gets a stack that writes nothing."""
-    assert observing.resources("AWS::Lambda::Function")["DrainingFunction"]["Environment"]["Variables"]["BULWARK_MODE"] == "observe"
+    functions = observing.resources("AWS::Lambda::Function").values()
+    assert {f["Environment"]["Variables"]["BULWARK_MODE"] for f in functions} == {"observe"}
 
 
 def test_observe_mode_is_enforced_by_iam(observing: Stack, acting: Stack) -> None:
     """In observe mode no action that changes a cluster or a group is granted; in act mode exactly those of the plan are."""
-
-    def writes(stack: Stack) -> set[str]:
-        return {a for a, _ in granted(stack) if not a.startswith(OWN) and any(r["access_level"] in WRITES for r in rows(a))}
-
-    assert writes(observing) == set()
-    assert writes(acting) == {
+    assert writes(observing, "DrainingRole") == writes(observing, "CapacityRole") == set()
+    assert writes(acting, "CapacityRole") == {
+        "autoscaling:SetDesiredCapacity",
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:TagResource",
+        "ecs:DeleteAttributes",
+        "ecs:PutAttributes",
+        "ecs:UpdateContainerInstancesState",
+    }
+    # Of Bulwark's own making, and perhaps of a time when the stack acted.
+    assert writes(observing, "CleanupRole") == writes(acting, "CleanupRole") == {"cloudwatch:DeleteAlarms"}
+    assert writes(acting, "DrainingRole") == {
         "autoscaling:CompleteLifecycleAction",
         "autoscaling:CreateOrUpdateTags",
         "autoscaling:DeleteLifecycleHook",
@@ -213,34 +273,45 @@ def test_observe_mode_is_enforced_by_iam(observing: Stack, acting: Stack) -> Non
         "ecs:UpdateService",
         "iam:PassRole",
     }
-    assert writes(Stack({"TaskRolePattern": "tasks/*"})) == set()
+    assert writes(Stack({"TaskRolePattern": "tasks/*"}), "DrainingRole") == set()
 
 
 def test_nobody_is_written_to_who_has_not_opted_in(acting: Stack) -> None:
     """Every write demands the tag of what it writes to, or names a cluster of the pattern."""
     narrow = Stack({"Mode": "act", "ClusterPattern": "orders-*", "RequireInstanceTag": "yes", "TaskRolePattern": "tasks/*"})
-    by_action = dict(granted(acting))
-    assert by_action["autoscaling:DetachInstances"].conditions == {"StringLike": {"aws:ResourceTag/bulwark:cluster": ("*",)}}
-    assert by_action["ecs:PutAttributes"].conditions == {"ArnLike": {"ecs:cluster": (f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}:cluster/*",)}}
-    for action, statement in granted(narrow):
+    draining, capacity = dict(granted(acting, "DrainingRole")), dict(granted(acting, "CapacityRole"))
+    for statement in (draining["autoscaling:DetachInstances"], capacity["autoscaling:SetDesiredCapacity"]):
+        assert statement.conditions == {"StringLike": {"aws:ResourceTag/bulwark:cluster": ("*",)}}
+    for statement in (draining["ecs:PutAttributes"], capacity["ecs:PutAttributes"]):
+        assert statement.conditions == {"ArnLike": {"ecs:cluster": (f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}:cluster/*",)}}
+    for action, statement in granted(narrow, "DrainingRole", "CapacityRole"):
         if action.startswith(OWN) or not any(r["access_level"] in WRITES for r in rows(action)):
             continue
         written = {*statement.resources, *(v for keys in statement.conditions.values() for values in keys.values() for v in values)}
         assert any("orders-*" in value for value in written) or action == "iam:PassRole", action
         if action.startswith("autoscaling:"):
             assert {key for keys in statement.conditions.values() for key in keys} >= {"aws:ResourceTag/bulwark:cluster"}, action
-    for action in ("ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"):
-        assert dict(granted(narrow))[action].conditions == {
-            "ArnLike": {"ecs:cluster": (f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}:cluster/orders-*",)},
-            "StringLike": {"aws:ResourceTag/bulwark:cluster": ("orders-*",)},
-        }
+    for role in ("DrainingRole", "CapacityRole"):
+        for action in ("ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"):
+            assert dict(granted(narrow, role))[action].conditions == {
+                "ArnLike": {"ecs:cluster": (f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}:cluster/orders-*",)},
+                "StringLike": {"aws:ResourceTag/bulwark:cluster": ("orders-*",)},
+            }
+
+
+def test_only_alarms_of_bulwark_s_own_names_are_written_to(acting: Stack) -> None:
+    """Whoever makes or deletes an alarm does it under Bulwark's prefix; the neighbours' are only listed."""
+    own = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT_ID}:alarm:{PREFIX}*"
+    resources = {(action, statement.resources) for action, statement in granted(acting) if action.startswith("cloudwatch:")}
+    assert {r for action, r in resources if action != "cloudwatch:DescribeAlarms"} == {(own,)}
+    assert {action for action, _ in resources} > {"cloudwatch:DescribeAlarms", "cloudwatch:DeleteAlarms"}
 
 
 def test_the_role_s_policies_are_within_iam_s_limit() -> None:
     """With the longest names that the parameters take, the inline policies still fit."""
     longest = {"ClusterPattern": "a" * 255, "TaskRolePattern": "r" * 255, "RequireInstanceTag": "yes", "Mode": "act"}
-    policies = Stack(longest).resources("AWS::IAM::Role")["DrainingRole"]["Policies"]
-    assert sum(len(json.dumps(p["PolicyDocument"], separators=(",", ":"))) for p in policies) <= INLINE_POLICIES
+    for role in Stack(longest).resources("AWS::IAM::Role").values():
+        assert sum(len(json.dumps(p["PolicyDocument"], separators=(",", ":"))) for p in role["Policies"]) <= INLINE_POLICIES
 
 
 def test_every_granted_action_exists(acting: Stack) -> None:
@@ -251,14 +322,15 @@ def test_every_granted_action_exists(acting: Stack) -> None:
 
 def test_resources_are_as_narrow_as_iam_can(acting: Stack) -> None:
     """``*`` only where IAM knows no resource for the action; else each action has a resource that fits it, and each resource an action."""
-    for action, statement in granted(acting):
+    everything = [(role, *pair) for role in ROLES for pair in granted(acting, role)]
+    for role, action, statement in everything:
         formats = [r["resource_arn_format"] for r in rows(action) if r["resource_arn_format"] != "*"]
-        if not formats or action in NAMING_NONE:
+        if not formats or (role, action) in NAMING_NONE:
             assert statement.resources == ("*",), action
             continue
         assert "*" not in statement.resources, action
         assert any(fits(resource, f) for resource in statement.resources for f in formats), (action, statement.resources, formats)
-    for statement in {s.sid: s for _, s in granted(acting)}.values():
+    for statement in {(role, s.sid): s for role, _, s in everything}.values():
         formats = [r["resource_arn_format"] for action in statement.actions for r in rows(action)]
         assert all(any(fits(resource, f) for f in formats) for resource in statement.resources), statement.sid
 
@@ -309,4 +381,6 @@ def test_names_do_not_collide(acting: Stack) -> None:
     fixed = {name for name, node in acting.resources().items() if named & set(node)}
     fixed |= {name for name, node in acting.resources("AWS::Lambda::Function").items() if "FunctionName" in node}
     assert fixed == set()
-    assert acting.resources("AWS::Logs::LogGroup")["DrainingLogGroup"]["LogGroupName"] == "/aws/lambda/bulwark-draining"
+    groups = acting.resources("AWS::Logs::LogGroup")
+    for stem in (*QUEUES, "Cleanup"):
+        assert groups[f"{stem}LogGroup"]["LogGroupName"] == f"/aws/lambda/bulwark-{stem.lower()}"

@@ -42,7 +42,7 @@ def translate(**parameters: str) -> dict[str, Any]:
         for key in ("CodeUri", "ContentUri"):
             if key in resource.get("Properties", {}):
                 # What `sam package` puts here.
-                resource["Properties"][key] = {"Bucket": "artifacts", "Key": "draining.zip"}
+                resource["Properties"][key] = {"Bucket": "artifacts", "Key": "built.zip"}
     session = boto3.session.Session(region_name=PSEUDO_PARAMETERS["AWS::Region"])
     translated: dict[str, Any] = Translator({}, Parser(), boto_session=session).translate(template, parameters)
     return translated

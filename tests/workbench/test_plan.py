@@ -64,7 +64,8 @@ def everything(account: Account) -> dict[str, Any]:
     arns = ecs.list_container_instances(cluster="orders")["containerInstanceArns"]
     services = ecs.list_services(cluster="orders")["serviceArns"]
     return {
-        "instances": ecs.describe_container_instances(cluster="orders", containerInstances=arns)["containerInstances"],
+        # ECS refuses to describe no instance at all.
+        "instances": arns and ecs.describe_container_instances(cluster="orders", containerInstances=arns)["containerInstances"],
         "tasks": sorted(ecs.list_tasks(cluster="orders")["taskArns"]),
         "services": ecs.describe_services(cluster="orders", services=services)["services"],
         "groups": autoscaling.describe_auto_scaling_groups()["AutoScalingGroups"],
@@ -88,7 +89,7 @@ def refusing(operation: str) -> Aws:
 class Looked:
     """A plan of cluster orders, and everything in the account before and after it was made.
 
-    ``without``: the same plan where one operation fails. ``swept``: what a real sweep then did, as kind and target.
+    ``without``: the same plan where one operation fails. ``swept``: what a real sweep of draining then did, as kind and target.
     """
 
     planned: Planned
@@ -119,7 +120,8 @@ def look(account: Account, *events: tuple[str, Any], settle: float = 30, without
         after = everything(account)
         failing = {operation: plan(world, "orders", "act", refusing(operation)) for operation in without}
         (sweep,) = replay(world, load_rules(), [an_event("sweep")], mode="act", settle=0).events
-        done = [(o["kind"], o["target"]) for d in sweep.decisions for o in d["outcomes"] if o["status"] == "done"]
+        decisions = [d for d in sweep.decisions if d["function"] == "draining"]
+        done = [(o["kind"], o["target"]) for d in decisions for o in d["outcomes"] if o["status"] == "done"]
         return Looked(planned, before, after, failing, done)
 
 

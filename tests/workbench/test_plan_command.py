@@ -51,7 +51,7 @@ def test_the_command_prints_one_document(printed: Result) -> None:
     """--json prints the document in its shape, and nothing beside it."""
     assert (printed.exit_code, printed.stderr) == (0, "")
     document = json.loads(printed.stdout)
-    assert list(document) == ["cluster", "mode", "drains", "next", "findings", "calls"]
+    assert list(document) == ["cluster", "mode", "drains", "next", "findings", "sizing", "calls"]
     (drain,) = document["drains"]
     assert list(drain) == ["instance", "group", "state", "cause", "since", "deadline", "hook", "left", "blockers", "next"]
     assert list(drain["left"][0]) == ["task", "group", "status", "daemon"]

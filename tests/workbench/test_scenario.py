@@ -70,6 +70,24 @@ def test_a_group_that_did_not_opt_in_may_carry_the_tag_all_the_same() -> None:
     assert read_scenario({"clusters": [{"groups": [group]}]}, "test").clusters[0].groups[0].own_tags == ("Name",)
 
 
+def test_what_a_group_launches_is_one_type_or_several() -> None:
+    """A type by name, several with their weights, or the usual one; a first is always there."""
+    groups = [{}, {"instance_type": "m6g.large"}, {"types": [{"type": "m5.large", "weight": 1}, {"type": "m5.xlarge", "weight": 2}]}]
+    read = read_scenario({"clusters": [{"groups": groups}]}, "test").clusters[0].groups
+    launched = [[(one.type, one.weight) for one in group.launch_types] for group in read]
+    assert launched == [[("m5.large", None)], [("m6g.large", None)], [("m5.large", 1), ("m5.xlarge", 2)]]
+    assert [group.weight(None) for group in read] == [1, 1, 1]
+    assert read[2].weight("m5.xlarge") == 2
+    assert [group.pick for group in read] == ["first"] * 3
+
+
+def test_the_last_instance_may_count_for_more_than_what_is_left() -> None:
+    """Two of two units each, three desired: the second one passes the mark, as a launch would."""
+    group = {"types": [{"type": "m5.xlarge", "weight": 2}], "desired": 3}
+    scenario = read_scenario({"clusters": [{"groups": [group], "instances": [{}, {"scale_in_protected": True}]}]}, "test")
+    assert [m.scale_in_protected for m in scenario.clusters[0].instances] == [False, True]
+
+
 def test_a_daemon_has_ecs_own_bounds() -> None:
     """A daemon's deployment bounds default to 0 and 100 %, a replica service's to 100 and 200 %."""
     services = [{"name": "logs", "daemon": True}, {"name": "web"}]
@@ -79,9 +97,11 @@ def test_a_daemon_has_ecs_own_bounds() -> None:
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_scenario_is_valid(path: Path) -> None:
-    """What is shipped can be loaded, and holds the instance that the sample events are about."""
+    """What is shipped can be loaded, says what it is about, and holds the instance that the sample events are about, if it has any."""
+    assert path.read_text(encoding="utf-8").startswith("# ")
     scenario = load_scenario(path)
-    assert "i-0aaa0000000000001" in {m.id for c in scenario.clusters for m in c.instances}
+    empty = not any(group.size[1] for c in scenario.clusters for group in c.groups)
+    assert empty or "i-0aaa0000000000001" in {m.id for c in scenario.clusters for m in c.instances}
 
 
 @pytest.mark.parametrize(
@@ -107,6 +127,14 @@ def test_every_shipped_scenario_is_valid(path: Path) -> None:
         (GROUPS % "{launch: no-capcity}", "clusters[0].groups[0].launch:", "did you mean no-capacity?"),
         (GROUPS % "{instance_type: m5.lage}", "clusters[0].groups[0].instance_type:", "did you mean m5.large?"),
         (GROUPS % "{instance_type: zzz}", "clusters[0].groups[0].instance_type:", "valid: a1"),
+        (GROUPS % "{types: [{type: m5.lage}]}", "clusters[0].groups[0].types[0].type:", "did you mean m5.large?"),
+        (GROUPS % "{types: [{weight: 1}]}", "clusters[0].groups[0].types[0].type:", "add it"),
+        (GROUPS % "{types: [{type: m5.large, weight: 0}]}", "clusters[0].groups[0].types[0].weight:", "1 or more"),
+        (GROUPS % "{types: [{type: m5.large, weight: 1}, {type: m5.xlarge}]}", "clusters[0].groups[0].types:", "or none"),
+        (GROUPS % "{types: [{type: m5.large}, {type: m5.large}]}", "clusters[0].groups[0].types[1].type:", "choose another"),
+        (GROUPS % "{types: [{type: m5.large}], instance_type: m5.large}", "clusters[0].groups[0].instance_type:", "drop one"),
+        (GROUPS % "{pick: last}", "clusters[0].groups[0].pick:", "valid: first, in-turn"),
+        (GROUPS % "{recovers: -1}", "clusters[0].groups[0].recovers:", "0 or more"),
         (GROUPS % "{zones: [us-east-1x]}", "clusters[0].groups[0].zones:", "did you mean us-east-1"),
         (GROUPS % "{zones: []}", "clusters[0].groups[0].zones:", "at least one"),
         (GROUPS % "{suspended: [Lanch]}", "clusters[0].groups[0].suspended:", "did you mean Launch?"),
@@ -132,6 +160,18 @@ def test_every_shipped_scenario_is_valid(path: Path) -> None:
         ("clusters: [{groups: [{name: g}], instances: [{group: h}]}]", "clusters[0].instances[0].group:", "valid: g"),
         ("clusters: [{groups: [{zones: [us-east-1a]}], instances: [{zone: us-east-1b}]}]", "instances[0].zone:", "us-east-1a"),
         ("clusters: [{groups: [{desired: 1}], instances: [{}, {}]}]", "clusters[0].instances:", "raise desired"),
+        ("clusters: [{groups: [{}], instances: [{instance_type: c5.large}]}]", "instances[0].instance_type:", "m5.large"),
+        ("clusters: [{groups: [{types: [{type: m5.large, weight: 2}], desired: 2}], instances: [{}, {}]}]", ".instances:", "raise desired"),
+        ("clusters: [{groups: [{}], services: [{capacity_provider: a}]}]", "services[0].capacity_provider:", "give a group one"),
+        ("clusters: [{groups: [{capacity_provider: {name: ab}}], tasks: [{capacity_provider: a}]}]", "tasks[0].capacity_provider:", "ab"),
+        (
+            (
+                "clusters: [{groups: [{capacity_provider: {name: a}}], instances: [{id: i-00000001}],"
+                " tasks: [{on: i-00000001, capacity_provider: a}]}]"
+            ),
+            "tasks[0].capacity_provider:",
+            "drop one",
+        ),
         ("clusters: [{groups: [{}], policy: 3}]", "clusters[0].policy:", "{name: value}"),
         ("clusters: [{groups: [{}], services: [{min_healthy: 300}]}]", "clusters[0].services[0].min_healthy:", "lower it"),
         ("clusters: [{groups: [{}], services: [{network: bridged}]}]", "services[0].network:", "did you mean bridge?"),

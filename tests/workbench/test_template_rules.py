@@ -125,6 +125,42 @@ def test_an_event_finds_its_rules(tmp_path: Path) -> None:
     assert [rule.name for rule in rules_for(rules, {"source": "aws.cloudwatch"})] == ["PlacingAlarm"]
 
 
+TWO = """
+  Sizes: {Type: AWS::SQS::Queue}
+  Minute:
+    Type: AWS::Events::Rule
+    Properties:
+      ScheduleExpression: rate(1 minute)
+      Targets:
+        - {Id: draining, Arn: !GetAtt Queue.Arn}
+        - {Id: capacity, Arn: !GetAtt Sizes.Arn}
+  Sizing:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: functions/capacity/
+      Timeout: 120
+      Events:
+        Demand: {Type: SQS, Properties: {Queue: !GetAtt Sizes.Arn}}
+  Clearing:
+    Type: AWS::Serverless::Function
+    Properties: {CodeUri: functions/cleanup/}
+  Cleared:
+    Type: Custom::Cleared
+    Properties: {ServiceToken: !GetAtt Clearing.Arn}
+"""
+
+
+def test_one_rule_can_reach_two_functions_through_a_queue_each(tmp_path: Path) -> None:
+    """A rule with two targets is a way to either; CloudFormation's own function is on none, as no event leads there."""
+    path = tmp_path / "template.yaml"
+    path.write_text(TEMPLATE + TWO, encoding="utf-8")
+    rules = load_rules(path)
+    minute = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "resources": ["arn:aws:events:r:1:rule/s-Minute-1"]}
+    woken = [(rule.function.stem, rule.queue, rule.function.timeout) for rule in rules_for(rules, minute)]
+    assert woken == [("draining", "Queue", 60), ("capacity", "Sizes", 120)]
+    assert "cleanup" not in {rule.function.stem for rule in rules}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [

@@ -124,6 +124,20 @@ def lambda_handler(event, context):
     assert findings(wake(tmp_path, body)[0]) == 1
 
 
+def test_two_functions_are_heard_apart(tmp_path: Path) -> None:
+    """Woken by one event, each is a module of its own, with its own memory and its own logger."""
+    handlers, woken = Handlers({}), []
+    for stem in ("draining", "capacity"):
+        code = tmp_path / stem
+        code.mkdir()
+        body = f"SEEN = []\ndef lambda_handler(event, context):\n    SEEN.append('{stem}')\n    decide(findings=SEEN)"
+        (code / "app.py").write_text(PRELUDE + body, encoding="utf-8")
+        function = Function(stem.title(), stem, code, "app.lambda_handler", {"POWERTOOLS_SERVICE_NAME": stem}, 60, 128)
+        rule = Rule("Minute", compile_pattern({"source": ["aws.ec2"]}), {}, function, "sqs", stem)
+        woken.append(handlers.wake(rule, EVENT, NOW))
+    assert [findings(w) for w in woken] == [["draining"], ["capacity"]]
+
+
 def test_a_bad_event_is_an_error_of_the_input(tmp_path: Path) -> None:
     """A record that the function calls bad and returns is an error, told apart from a failure."""
     body = """

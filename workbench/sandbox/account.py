@@ -15,7 +15,7 @@ from moto.autoscaling.models import autoscaling_backends
 from moto.ec2.models import ec2_backends
 from moto.moto_api._internal import mock_random
 
-from workbench.sandbox import autoscaling_operations, ec2_operations
+from workbench.sandbox import autoscaling_operations, cloudwatch_operations, ec2_operations
 from workbench.sandbox.autoscaling import AutoScalingPhysics
 from workbench.sandbox.build import build
 from workbench.sandbox.build_work import protect
@@ -135,6 +135,7 @@ class Account:
         """Attach the halves to moto's backends, which moto has just reset."""
         ec2_operations.install()
         autoscaling_operations.install()
+        cloudwatch_operations.install()
         self.ecs = self._ecs or _ecs_half()
         self.ec2 = Ec2Physics(ec2_backends[ACCOUNT_ID][REGION], self.ecs)
         self.groups = AutoScalingPhysics(autoscaling_backends[ACCOUNT_ID][REGION], self.ec2, self.ecs)

@@ -1,12 +1,12 @@
 """What Auto Scaling groups do by themselves: launch, replace, scale in, wait for hooks. moto keeps the records; this moves them.
 
-Nothing happens inside a call: a call changes what is wanted, and ``tick`` brings the group there, as on AWS. One instance is one
-unit of capacity (no weights).
+Nothing happens inside a call: a call changes what is wanted, and ``tick`` brings the group there, as on AWS. Capacity is in the
+group's units: an instance counts for the weight of its type, and for one where types have none.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from moto.autoscaling.models import InstanceState
 
 from workbench.sandbox.autoscaling_activities import PROTECTED, SPOT_CAPACITY, TERMINATION, Activities, on_demand_capacity
 from workbench.sandbox.autoscaling_hooks import LAUNCHING, TERMINATING, LifecycleAction, LifecycleActions
+from workbench.sandbox.autoscaling_launches import Launches
 from workbench.sandbox.ec2 import ASG_NAME_TAG, Ec2Physics
 from workbench.sandbox.machine import EcsHalf, Machine
 
@@ -27,23 +28,17 @@ HEALTH_CAUSE = "an instance was taken out of service in response to an EC2 healt
 MARKED_CAUSE = "an instance was taken out of service in response to a user health-check."
 
 
-@dataclass(frozen=True, slots=True)
-class Launches:
-    """What a group launches: a machine (its id, zone and subnet are filled in), where, and how it goes.
-
-    ``subnets``: zone to subnet id. ``outcome``: ok, no-capacity or never-registers. ``delay``: seconds from launch to registration.
-    """
-
-    machine: Machine
-    subnets: Mapping[str, str]
-    spot: bool = True
-    outcome: str = "ok"
-    delay: int = 45
+def units(members: Iterable[InstanceState]) -> int:
+    """The units of capacity that members of a group count for."""
+    return sum(int(getattr(member, "weighted_capacity", None) or 1) for member in members)
 
 
 @dataclass(slots=True)
 class GroupLife:
-    """What moto does not keep about a group: its launches under way, lifecycle actions and scaling activities."""
+    """What moto does not keep about a group: its launches under way, lifecycle actions and scaling activities.
+
+    ``launched_for``: the desired capacity that the last launches were for; what they passed it by, being heavier, is no surplus.
+    """
 
     model: Any
     launches: Launches | None
@@ -51,6 +46,7 @@ class GroupLife:
     actions: LifecycleActions
     ready: dict[str, datetime] = field(default_factory=dict)
     retry_at: datetime | None = None
+    launched_for: int | None = None
 
     def suspended(self, process: str) -> bool:
         """True if the process is suspended."""
@@ -113,9 +109,10 @@ class AutoScalingPhysics:
         life, launches = self.life(group), self._launches[group]
         zones = Counter[str]()
         for machine in machines:
-            machine.zone = machine.zone or _emptiest(zones, launches)
+            machine.zone = machine.zone or launches.emptiest(zones)
             zones[machine.zone] += 1
             self._run(life, launches, machine, "InService")
+        life.launched_for = life.model.desired_capacity
 
     def tick(self, now: datetime) -> None:
         """Let every group live until ``now`` (UTC)."""
@@ -174,8 +171,11 @@ class AutoScalingPhysics:
         tags = {**life.model.get_propagated_tags(), ASG_NAME_TAG: life.model.name}
         instance = self.ec2.launch(machine, tags, spot=launches.spot)
         instance.autoscaling_group = life.model  # type: ignore[attr-defined]
-        protected = life.model.new_instances_protected_from_scale_in
+        protected = life.model.new_instances_protected_from_scale_in or machine.scale_in_protected
         member = InstanceState(instance, lifecycle_state=state, protected_from_scale_in=protected)
+        if machine.weight is not None:
+            # Where moto's serialiser looks for it.
+            member.weighted_capacity = str(machine.weight)  # type: ignore[attr-defined]
         life.model.instance_states.append(member)
         return member
 
@@ -226,14 +226,19 @@ class AutoScalingPhysics:
     def _reconcile(self, life: GroupLife, now: datetime) -> None:
         """Launch or retire the difference between what is desired and what is in service or coming."""
         usable = [m for m in life.model.instance_states if m.lifecycle_state == "InService" or m.lifecycle_state.startswith("Pending")]
-        missing = life.model.desired_capacity - len(usable)
+        missing = life.model.desired_capacity - units(usable)
+        if life.launched_for != life.model.desired_capacity:
+            life.launched_for = None
         if missing > 0 and life.launches is not None and not life.suspended("Launch"):
-            self._launch(life, life.launches, missing, len(usable), now)
-        elif missing < 0 and not life.suspended("Terminate"):
+            self._launch(life, life.launches, missing, units(usable), now)
+        elif missing < 0 and life.launched_for != life.model.desired_capacity and not life.suspended("Terminate"):
             self._scale_in(life, usable, -missing, now)
 
     def _launch(self, life: GroupLife, launches: Launches, missing: int, have: int, now: datetime) -> None:
-        """Launch what is missing, each in the zone with fewest members; a failure for want of capacity is tried again later."""
+        """Launch what is missing, in units, each in the zone with fewest members; the last launch may count for more than that.
+
+        A failure for want of capacity is tried again later.
+        """
         if life.retry_at is not None and now < life.retry_at:
             return
         zones = Counter(m.availability_zone or "" for m in life.model.instance_states if not m.lifecycle_state.startswith("Terminating"))
@@ -242,42 +247,48 @@ class AutoScalingPhysics:
             f"increasing the capacity from {have} to {have + missing}."
         )
         life.retry_at = None
-        for _ in range(missing):
-            zone = _emptiest(zones, launches)
+        outcome = launches.outcome_at(now)
+        while missing > 0:
+            zone = launches.emptiest(zones)
             zones[zone] += 1
             place = {"zone": zone, "subnet": launches.subnets[zone]}
-            if launches.outcome == "no-capacity":
-                message = SPOT_CAPACITY if launches.spot else on_demand_capacity(launches.machine.instance_type, zone)
+            if outcome == "no-capacity":
+                message = SPOT_CAPACITY if launches.spot else on_demand_capacity(launches.next_type.instance_type, zone)
                 life.activities.fail(now, "Launching a new EC2 instance.  Status Reason: " + message, cause, message, **place)
                 life.retry_at = now + LAUNCH_RETRY
                 return
-            machine = replace(launches.machine, id=self.ec2.next_id(life.model.name), zone=zone)
-            machine.attributes = dict(machine.attributes)
-            machine.registers = machine.registers and launches.outcome != "never-registers"
+            machine = launches.next_machine()
+            machine.id, machine.zone = self.ec2.next_id(life.model.name), zone
+            machine.registers = machine.registers and outcome != "never-registers"
+            missing -= machine.weight or 1
             self._run(life, launches, machine, "Pending")
             life.ready[machine.id] = now + timedelta(seconds=launches.delay)
             life.activities.start(now, f"Launching a new EC2 instance: {machine.id}", cause, **place)
+        life.launched_for = life.model.desired_capacity if missing < 0 else None
 
     def _scale_in(self, life: GroupLife, usable: list[InstanceState], surplus: int, now: datetime) -> None:
-        """Retire the surplus: from the zone with most members the oldest that is not protected."""
+        """Retire the surplus, in units: from the zone with most members the oldest that is not protected.
+
+        One that counts for more than the surplus stays: without it the group would launch again.
+        """
+        have = units(usable)
         cause = (
             "an instance was taken out of service in response to a difference between desired and actual capacity, "
-            f"shrinking the capacity from {len(usable)} to {len(usable) - surplus}."
+            f"shrinking the capacity from {have} to {have - surplus}."
         )
         zones = Counter(m.availability_zone for m in usable)
         open_to_it = [m for m in usable if not m.protected_from_scale_in]
-        for _ in range(surplus):
+        while surplus > 0:
             if not open_to_it:
                 last = life.activities.records[-1] if life.activities.records else {}
                 if last.get("StatusMessage") != PROTECTED:
                     life.activities.fail(now, TERMINATION, cause, PROTECTED)
                 return
-            victim = min(open_to_it, key=lambda m: (-zones[m.availability_zone], m.instance.launch_time, m.instance_id))
+            light = [m for m in open_to_it if units([m]) <= surplus]
+            if not light:
+                return
+            victim = min(light, key=lambda m: (-zones[m.availability_zone], m.instance.launch_time, m.instance_id))
             open_to_it.remove(victim)
+            surplus -= units([victim])
             zones[victim.availability_zone] -= 1
             self.retire(life, victim, cause, now)
-
-
-def _emptiest(zones: Counter[str], launches: Launches) -> str:
-    """The group's zone with fewest members; among equals the first that the group names."""
-    return min(launches.subnets, key=lambda zone: zones[zone])

@@ -9,6 +9,17 @@ SPOT_CAPACITY = (
     "Could not launch Spot Instances. UnfulfillableCapacity - Unable to fulfill capacity due to your request configuration. "
     "There is no Spot capacity available that matches your request. Launching EC2 instance failed."
 )
+NO_CAPACITY = (
+    "sufficient",
+    "no spot capacity available",
+    "unfulfillablecapacity",
+    "insufficientinstancecapacity",
+    "maxspotinstancecountexceeded",
+    "vcpulimitexceeded",
+    "vcpu capacity",
+    "unable to fulfill capacity",
+)
+"""What a StatusMessage, in lower case, contains when a launch failed for want of capacity (user guide, troubleshooting)."""
 PROTECTED = "Could not scale to desired capacity because all remaining instances are protected from scale in."
 TERMINATION = "Terminating EC2 instance"
 """How the description of a termination begins."""
@@ -28,6 +39,11 @@ def on_demand_capacity(instance_type: str, zone: str) -> str:
         f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested ({zone}). "
         "Our system will be working on provisioning additional capacity. Launching EC2 instance failed."
     )
+
+
+def without_capacity(message: str) -> bool:
+    """Whether a StatusMessage tells of a want of capacity, and not of something that is wrong with what was asked for."""
+    return any(text in message.lower() for text in NO_CAPACITY)
 
 
 def moment(now: datetime) -> str:
@@ -64,6 +80,14 @@ class Activities:
     def fail(self, now: datetime, description: str, cause: str, message: str, *, zone: str = "", subnet: str = "") -> None:
         """Record an attempt that failed at once, with EC2's or Auto Scaling's ``message``."""
         end(self.start(now, description, cause, zone=zone, subnet=subnet), now, message)
+
+    def note(
+        self, activity_id: str, description: str, cause: str, message: str, *, began: datetime, ended: datetime, details: object = None
+    ) -> None:
+        """Record a failed activity that somebody else tells of, with all it says; ``cause`` is a whole Cause. Times in UTC."""
+        record = self.start(began, description, cause)
+        record |= {"ActivityId": activity_id, "Cause": cause, "Details": json.dumps(details if isinstance(details, dict) else {})}
+        end(record, ended, message)
 
     def under_way(self, instance_id: str, verb: str) -> dict[str, Any] | None:
         """The activity in progress that is called ``verb`` and names the instance, if there is one."""

@@ -1,5 +1,6 @@
 """Auto Scaling's calls about groups, in AWS's words. An operation that returns None leaves the answer to moto."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
@@ -11,6 +12,7 @@ from workbench.sandbox.autoscaling_tags import check_filters
 
 MOST_DESCRIBED = 50
 """Instance ids to a DescribeAutoScalingInstances call, and its page; also the usual page of groups."""
+ACTIVITY_FILTERS = ("StartTimeLowerBound", "StartTimeUpperBound", "Status")
 GROUPS_ALLOWED, CONFIGURATIONS_ALLOWED = 500, 200
 """Auto Scaling groups and launch configurations to a Region, by default quota."""
 
@@ -96,14 +98,30 @@ def describe_instances(call: Call, physics: AutoScalingPhysics) -> Any:
 
 
 def describe_activities(call: Call, physics: AutoScalingPhysics) -> Any:
-    """DescribeScalingActivities: newest first, of one group or of all."""
+    """DescribeScalingActivities: newest first, of one group or of all; by status and by the time of their start, if asked."""
     name, wanted = call.get("AutoScalingGroupName"), call.get("ActivityIds", [])
     lives = physics.lives if name is None else [group_of(physics, name)]
     records = [record for life in lives for record in reversed(life.activities.records)]
     records = [r for r in records if not wanted or r["ActivityId"] in wanted]
+    for one in call.get("Filters", []):
+        records = [r for r in records if _passes(r, one.get("Name") or "", one.get("Values") or [])]
     records.sort(key=lambda r: r["StartTime"], reverse=True)
     page, token = page_of(call, records, default=MOST_RECORDS)
     return ActionResult({"Activities": page, "NextToken": token})
+
+
+def _passes(record: dict[str, Any], name: str, values: list[str]) -> bool:
+    """Whether an activity passes one filter of DescribeScalingActivities; a bound of time is one of the values."""
+    if name == "Status":
+        return record["StatusCode"] in values
+    if name not in ("StartTimeLowerBound", "StartTimeUpperBound"):
+        raise ValidationError(f"Filter type {name} is not correct. Allowed Filter types are: {', '.join(ACTIVITY_FILTERS)}")
+    try:
+        bounds = [datetime.fromisoformat(value).replace(tzinfo=UTC) for value in values]
+    except ValueError:
+        raise ValidationError(f"The value of the filter {name} must be a timestamp.") from None
+    began: datetime = record["StartTime"]
+    return any(began >= bound if name == "StartTimeLowerBound" else began <= bound for bound in bounds)
 
 
 def describe_limits(_call: Call, physics: AutoScalingPhysics) -> Any:

@@ -6,7 +6,7 @@ from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import InstanceState
 from moto.core.responses import ActionResult, EmptyResult
 
-from workbench.sandbox.autoscaling import AutoScalingPhysics, GroupLife
+from workbench.sandbox.autoscaling import AutoScalingPhysics, GroupLife, units
 from workbench.sandbox.autoscaling_answers import Call, group_of, now, too_many
 from workbench.sandbox.autoscaling_hooks import LifecycleAction
 
@@ -48,16 +48,16 @@ def _members(life: GroupLife, instance_ids: list[str], states: tuple[str, ...]) 
     return found
 
 
-def _decrement(life: GroupLife, count: int, intent: str) -> None:
-    """Lower the desired capacity by ``count``; refused if it would pass the minimum."""
-    group = life.model
-    if group.desired_capacity - count < group.min_size:
+def _decrement(life: GroupLife, members: list[InstanceState], intent: str) -> None:
+    """Lower the desired capacity by what the members count for; refused if it would pass the minimum."""
+    group, count = life.model, len(members)
+    if group.desired_capacity - units(members) < group.min_size:
         noun = "instance" if count == 1 else "instances"
         raise ValidationError(
             f"AutoScalingGroup {group.name} has min-size={group.min_size}, max-size={group.max_size}, and "
             f"desired-size={group.desired_capacity}. To {intent} {count} {noun}, please update the AutoScalingGroup sizes appropriately."
         )
-    group.desired_capacity -= count
+    group.desired_capacity -= units(members)
 
 
 def detach(call: Call, physics: AutoScalingPhysics) -> Any:
@@ -65,7 +65,7 @@ def detach(call: Call, physics: AutoScalingPhysics) -> Any:
     life = group_of(physics, call["AutoScalingGroupName"])
     members = _members(life, call.get("InstanceIds", []), ("InService", "Standby"))
     if call.get("ShouldDecrementDesiredCapacity"):
-        _decrement(life, len([m for m in members if m.lifecycle_state == "InService"]), "detach")
+        _decrement(life, [m for m in members if m.lifecycle_state == "InService"], "detach")
     return ActionResult({"Activities": [physics.detach(life, member, now()) for member in members]})
 
 
@@ -74,21 +74,21 @@ def enter_standby(call: Call, physics: AutoScalingPhysics) -> Any:
     life = group_of(physics, call["AutoScalingGroupName"])
     members = _members(life, call.get("InstanceIds", []), ("InService",))
     if call.get("ShouldDecrementDesiredCapacity"):
-        _decrement(life, len(members), "place into standby")
+        _decrement(life, members, "place into standby")
     return _moved(life, members, "Standby", "Moving EC2 instance to Standby", "was moved to standby in response to a user request.")
 
 
 def exit_standby(call: Call, physics: AutoScalingPhysics) -> Any:
-    """ExitStandby: at most 20 members on standby; the desired capacity rises by as many, and not above the maximum."""
+    """ExitStandby: at most 20 members on standby; the desired capacity rises by what they count for, and not above the maximum."""
     life = group_of(physics, call["AutoScalingGroupName"])
     members = _members(life, call.get("InstanceIds", []), ("Standby",))
     group = life.model
-    if group.desired_capacity + len(members) > group.max_size:
+    if group.desired_capacity + units(members) > group.max_size:
         raise ValidationError(
             f"AutoScalingGroup {group.name} has min-size={group.min_size}, max-size={group.max_size}, and "
             f"desired-size={group.desired_capacity}. To move {len(members)} out of standby, raise the maximum size."
         )
-    group.desired_capacity += len(members)
+    group.desired_capacity += units(members)
     text = "was moved out of standby in response to a user request."
     return _moved(life, members, "InService", "Moving EC2 instance out of Standby", text)
 
@@ -104,7 +104,7 @@ def _moved(life: GroupLife, members: list[InstanceState], state: str, what: str,
 
 
 def terminate(call: Call, physics: AutoScalingPhysics) -> Any:
-    """TerminateInstanceInAutoScalingGroup: through the hooks, whatever the protection; a decrement may not pass the minimum.
+    """TerminateInstanceInAutoScalingGroup: through the hooks, whatever the protection; a decrement, by weight, may not pass the minimum.
 
     Takes one InstanceId, or up to 100 InstanceIds of the group it names. Asked again of an instance that is being terminated it
     answers with the activity under way, and lowers desired again if it is told to (cluster-autoscaler's issue 4095).
@@ -117,7 +117,7 @@ def terminate(call: Call, physics: AutoScalingPhysics) -> Any:
             raise ValidationError(f"The instance {member.instance_id} is not part of Auto Scaling group {name}.")
     if call.get("ShouldDecrementDesiredCapacity"):
         for group in {id(life): life.model for life, _ in found}.values():
-            leaving = sum(1 for life, _ in found if life.model is group)
+            leaving = units(member for life, member in found if life.model is group)
             if group.desired_capacity - leaving < group.min_size:
                 raise ValidationError(
                     f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without replacement will violate "

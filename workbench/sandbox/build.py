@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from workbench.sandbox.autoscaling import AutoScalingPhysics, Launches
+from workbench.sandbox.autoscaling import AutoScalingPhysics
+from workbench.sandbox.autoscaling_launches import Launches, LaunchType
 from workbench.sandbox.build_work import run_services, run_standalone
 from workbench.sandbox.machine import EcsHalf, Machine
 from workbench.sandbox.scenario import ECS_TAG, NAME_TAG, OPT_IN_TAG, ClusterSpec, GroupSpec, InstanceSpec, Scenario
@@ -41,7 +43,7 @@ def build(scenario: Scenario, client: Client, groups: AutoScalingPhysics, ecs: E
     for cluster in scenario.clusters:
         client("ecs").create_cluster(clusterName=cluster.name)
         for spec in cluster.groups:
-            launches = _launches(cluster, spec, network, images)
+            launches = _launches(cluster, spec, network, images, scenario.start)
             _build_group(cluster, spec, launches, client)
             groups.adopt(spec.name, launches)
             groups.start_full(spec.name, _first_machines(cluster, spec, launches, groups))
@@ -87,29 +89,41 @@ def _build_network(scenario: Scenario, ec2: Any) -> Network:
     return Network(vpc_id, subnets)
 
 
-def _launches(cluster: ClusterSpec, spec: GroupSpec, network: Network, images: _Images) -> Launches:
-    """What the group launches from now on."""
+def _launches(cluster: ClusterSpec, spec: GroupSpec, network: Network, images: _Images, start: datetime) -> Launches:
+    """What the group launches from now on; ``start`` is when the story begins (UTC)."""
+    types = tuple(LaunchType(one.type, images.image_for(one.type), one.weight) for one in spec.launch_types)
     machine = Machine(
         id="",
         cluster=cluster.name,
         group=spec.name,
         zone="",
-        instance_type=spec.instance_type,
-        image_id=images.image_for(spec.instance_type),
+        instance_type=types[0].instance_type,
+        image_id=types[0].image_id,
         agent=spec.agent,
         lacks=spec.lacks,
         vpc_id=network.vpc_id,
         capacity_provider=spec.capacity_provider.name if spec.capacity_provider else None,
         spot_draining=spec.spot_draining,
+        trunking=spec.trunking,
+        weight=types[0].weight,
     )
-    subnets = {zone: network.subnets[zone] for zone in spec.zones}
-    return Launches(machine, subnets, spot=spec.market == "spot", outcome=spec.launch, delay=spec.launch_delay)
+    return Launches(
+        machine,
+        {zone: network.subnets[zone] for zone in spec.zones},
+        types,
+        in_turn=spec.pick == "in-turn",
+        spot=spec.market == "spot",
+        outcome=spec.launch,
+        recovers_at=None if spec.recovers is None else start + timedelta(seconds=spec.recovers),
+        delay=spec.launch_delay,
+    )
 
 
 def _build_group(cluster: ClusterSpec, spec: GroupSpec, launches: Launches, client: Client) -> None:
     """The launch template and the group, with the tags it propagates and those of its own."""
-    data: dict[str, Any] = {"ImageId": launches.machine.image_id, "InstanceType": spec.instance_type}
-    if launches.spot:
+    data: dict[str, Any] = {"ImageId": launches.machine.image_id, "InstanceType": launches.machine.instance_type}
+    if launches.spot and not spec.types:
+        # Beside a mixed-instances policy, which says it instead, Auto Scaling refuses a template that asks for Spot.
         data["InstanceMarketOptions"] = {"MarketType": "spot"}
     template = f"{spec.name}-template"
     client("ec2").create_launch_template(LaunchTemplateName=template, LaunchTemplateData=data)
@@ -118,7 +132,7 @@ def _build_group(cluster: ClusterSpec, spec: GroupSpec, launches: Launches, clie
     least, desired, most = spec.size
     client("autoscaling").create_auto_scaling_group(
         AutoScalingGroupName=spec.name,
-        LaunchTemplate={"LaunchTemplateName": template, "Version": "$Default"},
+        **_what_to_launch(spec, {"LaunchTemplateName": template, "Version": "$Default"}),
         MinSize=least,
         DesiredCapacity=desired,
         MaxSize=most,
@@ -131,15 +145,34 @@ def _build_group(cluster: ClusterSpec, spec: GroupSpec, launches: Launches, clie
     )
 
 
+def _what_to_launch(spec: GroupSpec, template: dict[str, str]) -> dict[str, Any]:
+    """The launch template, or the mixed-instances policy around it, as CreateAutoScalingGroup takes it."""
+    if not spec.types:
+        return {"LaunchTemplate": template}
+    weights = [{} if one.weight is None else {"WeightedCapacity": str(one.weight)} for one in spec.types]
+    overrides = [{"InstanceType": one.type, **weight} for one, weight in zip(spec.types, weights, strict=True)]
+    distribution = {
+        "OnDemandAllocationStrategy": "prioritized",
+        "OnDemandBaseCapacity": 0,
+        "OnDemandPercentageAboveBaseCapacity": 0 if spec.market == "spot" else 100,
+        "SpotAllocationStrategy": "price-capacity-optimized",
+    }
+    policy = {"LaunchTemplate": {"LaunchTemplateSpecification": template, "Overrides": overrides}, "InstancesDistribution": distribution}
+    return {"MixedInstancesPolicy": policy}
+
+
 def _first_machines(cluster: ClusterSpec, spec: GroupSpec, launches: Launches, groups: AutoScalingPhysics) -> list[Machine]:
-    """The machines the group starts with: those the scenario singles out, then as many ordinary ones as it desires."""
+    """The machines the group starts with: those the scenario singles out, then ordinary ones until there are as many as it desires."""
     special = [instance for instance in cluster.instances if instance.group == spec.name]
-    ordinary = [InstanceSpec(group=spec.name)] * (spec.size[1] - len(special))
-    return [_machine(instance, launches.machine, groups.ec2.next_id(spec.name)) for instance in special + ordinary]
+    machines = [_machine(instance, launches, groups.ec2.next_id(spec.name)) for instance in special]
+    while sum(machine.weight or 1 for machine in machines) < spec.size[1]:
+        machines.append(_machine(InstanceSpec(group=spec.name), launches, groups.ec2.next_id(spec.name)))
+    return machines
 
 
-def _machine(spec: InstanceSpec, usual: Machine, spare_id: str) -> Machine:
+def _machine(spec: InstanceSpec, launches: Launches, spare_id: str) -> Machine:
     """The usual machine of a group, with what is special about this one."""
+    usual = launches.next_machine(spec.instance_type)
     return Machine(
         id=spec.id or spare_id,
         cluster=usual.cluster,
@@ -159,6 +192,9 @@ def _machine(spec: InstanceSpec, usual: Machine, spare_id: str) -> Machine:
         capacity_provider=usual.capacity_provider,
         ec2=spec.ec2,
         spot_draining=usual.spot_draining,
+        trunking=usual.trunking,
+        weight=usual.weight,
+        scale_in_protected=spec.scale_in_protected,
     )
 
 

@@ -19,7 +19,8 @@ def run_standalone(cluster: ClusterSpec, ecs: Any, arns: Mapping[str, str]) -> N
         arn = ecs.register_task_definition(family=task.family, containerDefinitions=[container])["taskDefinition"]["taskDefinitionArn"]
         tags = [{"key": key, "value": value} for key, value in task.tags.items()]
         if task.on is None:
-            answer = ecs.run_task(cluster=cluster.name, taskDefinition=arn, count=1, launchType="EC2", tags=tags)
+            through = _through(task.capacity_provider)
+            answer = ecs.run_task(cluster=cluster.name, taskDefinition=arn, count=1, tags=tags, **through)
         else:
             answer = ecs.start_task(cluster=cluster.name, taskDefinition=arn, containerInstances=[arns[task.on]], tags=tags)
         if answer["failures"] or not answer["tasks"]:
@@ -40,7 +41,7 @@ def run_services(cluster: ClusterSpec, ecs: Any, subnets: list[str]) -> None:
             cluster=cluster.name,
             serviceName=service.name,
             taskDefinition=_define(cluster, service, ecs),
-            launchType="EC2",
+            **_through(service.capacity_provider),
             deploymentConfiguration={"minimumHealthyPercent": least, "maximumPercent": most},
             **details,
         )
@@ -56,6 +57,11 @@ def protect(cluster: ClusterSpec, ecs: Any) -> None:
             answer = ecs.update_task_protection(cluster=cluster.name, tasks=batch, protectionEnabled=True, expiresInMinutes=2880)
             if answer["failures"]:
                 raise ScenarioError(f"cluster {cluster.name}, service {service.name}: not protected ({answer['failures'][0]['reason']})")
+
+
+def _through(provider: str | None) -> dict[str, Any]:
+    """Launch type EC2, or a strategy of one capacity provider: ECS takes one of the two."""
+    return {"capacityProviderStrategy": [{"capacityProvider": provider, "weight": 1}]} if provider else {"launchType": "EC2"}
 
 
 def _constraint(text: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The container instances and tasks of the account in memory, as objects that moto serialises, and the state around them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +13,9 @@ from bulwark.core.packing import Need, Space
 from workbench.sandbox.ecs_attributes import agent_attributes, built_in
 from workbench.sandbox.ecs_shapes import RESERVED_PORTS, shape
 from workbench.sandbox.machine import Machine
+
+TRUNK = "ecs.awsvpc-trunk-id"
+"""The attribute of an instance whose awsvpc tasks share a trunk interface."""
 
 ENDED = frozenset({"STOPPED", "DELETED"})
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  what ECS shows for a binding; nothing listens here
@@ -45,6 +48,9 @@ class Instance:
             vpc_id=machine.vpc_id, subnet_id=machine.subnet_id,
         )  # fmt: skip
         self.custom: dict[str, str | None] = dict(machine.attributes)
+        trunk = self.custom.pop(TRUNK, None)
+        if offers.enis_trunked is not None and (machine.trunking or trunk):
+            self.own_attributes[TRUNK] = trunk or f"eni-{machine.id.removeprefix('i-')}"
         self.tasks: dict[str, Task] = {}
         full = Space(
             arn=self.container_instance_arn,
@@ -53,7 +59,7 @@ class Instance:
             memory=offers.memory if machine.memory is None else machine.memory,
             gpu=gpu,
             ports=RESERVED_PORTS,
-            enis=offers.enis,
+            enis=offers.enis_trunked if TRUNK in self.own_attributes else offers.enis,
             zone=machine.zone,
             registered_at=now,
         )
@@ -165,29 +171,30 @@ def _resources(space: Space) -> list[dict[str, Any]]:
 
 
 class Task:
-    """One task. Field names are AWS's in snake case. ``need`` is what it reserves; ``service`` the service's name or None."""
+    """One task. Field names are AWS's in snake case. ``need`` is what it reserves; ``service`` the service's name or None.
 
-    def __init__(
-        self, definition: Any, instance: Instance, need: Need, now: datetime, *, started_by: str = "", launch_type: str = "EC2"
-    ) -> None:
+    It begins in PROVISIONING, on no instance; ``place`` gives it one.
+    """
+
+    def __init__(self, definition: Any, cluster_arn: str, need: Need, now: datetime, *, started_by: str = "") -> None:
         self.id = uuid4().hex
-        cluster_arn = instance.container_instance_arn.replace(":container-instance/", ":cluster/").rpartition("/")[0]
         self.cluster_arn = cluster_arn
-        self.cluster_name = instance.cluster_name
+        self.cluster_name = cluster_arn.rpartition("/")[2]
         self.task_arn = f"{cluster_arn.replace(':cluster/', ':task/')}/{self.id}"
         self.task_definition_arn = definition.arn
-        self.container_instance_arn = instance.container_instance_arn
-        self.availability_zone = instance.full.zone
-        self.capacity_provider_name = instance.capacity_provider_name
+        self.container_instance_arn: str | None = None
+        self.availability_zone: str | None = None
+        self.capacity_provider_name: str | None = None
         self.group = need.group
         self.need = need
         self.cpu, self.memory = str(need.cpu), str(need.memory)
-        self.launch_type = launch_type
+        self.launch_type = "EC2"
         self.started_by = started_by
         self.desired_status = "RUNNING"
-        self.last_status = "PENDING"
+        self.last_status = "PROVISIONING"
         self.connectivity = "CONNECTED"
         self.created_at = now
+        self.placed_at: datetime | None = None
         self.started_at: datetime | None = None
         self.stopping_at: datetime | None = None
         self.stopped_at: datetime | None = None
@@ -198,9 +205,24 @@ class Task:
         self.overrides: dict[str, Any] = {"containerOverrides": [], "inferenceAcceleratorOverrides": []}
         self.enable_execute_command = False
         self.protected_until: datetime | None = None
-        self.attributes = [{"name": "ecs.cpu-architecture", "value": instance.own_attributes["ecs.cpu-architecture"]}]
-        self.attachments = [_network_interface(instance)] if need.enis else []
+        self.attributes: list[dict[str, str | None]] = []
+        self.attachments: list[dict[str, Any]] = []
         self._definition = definition
+
+    def place(self, instance: Instance, now: datetime) -> None:
+        """Give the task a place at ``now`` (UTC): it is PENDING there."""
+        self.container_instance_arn = instance.container_instance_arn
+        self.availability_zone = instance.full.zone
+        self.capacity_provider_name = instance.capacity_provider_name
+        self.attributes = [{"name": "ecs.cpu-architecture", "value": instance.own_attributes["ecs.cpu-architecture"]}]
+        self.attachments = [_network_interface(instance)] if self.need.enis else []
+        self.placed_at = now
+        self.last_status = "PENDING"
+
+    @property
+    def definition(self) -> Any:
+        """Its task definition, moto's object."""
+        return self._definition
 
     @property
     def service(self) -> str | None:
@@ -298,13 +320,14 @@ class Answered:
 class EcsState:
     """What ECS keeps beside moto's own records. It hangs on the backend, and so goes when moto is reset.
 
-    ``now`` is until when ECS has lived; ``moving`` the tasks on their way up or down; ``changes`` counts everything that the
-    scheduler might want to look at; ``updating`` is when each agent update was asked for, by container instance id; ``answered``
-    what RunTask answered, by cluster and client token.
+    ``now`` is until when ECS has lived; ``moving`` the tasks on their way up or down; ``waiting`` those that have no place yet, in the
+    order of their creation; ``changes`` counts everything that the scheduler might want to look at; ``updating`` is when each agent
+    update was asked for, by container instance id; ``answered`` what RunTask answered, by cluster and client token.
     """
 
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     moving: dict[str, Task] = field(default_factory=dict)
+    waiting: dict[str, Task] = field(default_factory=dict)
     services: dict[str, ServiceState] = field(default_factory=dict)
     changes: int = 0
     updating: dict[str, datetime] = field(default_factory=dict)
@@ -325,6 +348,12 @@ def instances_of(backend: EC2ContainerServiceBackend, cluster: str) -> dict[str,
     found: Any = backend.container_instances.setdefault(cluster, {})
     registered: dict[str, Instance] = found
     return registered
+
+
+def active_spaces(instances: Iterable[Instance], provider_strategy: Any = None) -> list[Space]:
+    """The ACTIVE instances as spaces; only those of the capacity providers named, if any are."""
+    providers = {step["capacityProvider"] for step in provider_strategy or ()}
+    return [i.space for i in instances if i.status == "ACTIVE" and (not providers or i.capacity_provider_name in providers)]
 
 
 def tasks_of(backend: EC2ContainerServiceBackend, cluster: str) -> dict[str, Task]:

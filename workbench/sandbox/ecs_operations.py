@@ -13,6 +13,7 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 from bulwark.core import query
 from workbench.sandbox.ecs_answers import at_most, backend_of, cluster_of, invalid, missing, page, parameter, put_on_moto, refusal
 from workbench.sandbox.ecs_model import Instance, ServiceState, instances_of, state_of
+from workbench.sandbox.ecs_tasks import unplaced
 from workbench.sandbox.machine import Machine
 
 RECOMMENDED_AGENT = "1.107.0"
@@ -39,7 +40,7 @@ def describe_clusters(self: Any) -> ActionResult:
         instances = [i for i in instances_of(backend, name).values() if i.status != "INACTIVE"]
         cluster.registered_container_instances_count = len(instances)
         cluster.running_tasks_count = sum(i.running_tasks_count for i in instances)
-        cluster.pending_tasks_count = sum(i.pending_tasks_count for i in instances)
+        cluster.pending_tasks_count = sum(i.pending_tasks_count for i in instances) + len(unplaced(backend, name))
         cluster.active_services_count = sum(s.cluster_name == name and s.status == "ACTIVE" for s in backend.services.values())
     return _moto_describe_clusters(self)
 

@@ -11,9 +11,10 @@ from moto.core.responses import ActionResult
 from bulwark.core.packing import DEFAULT_STRATEGY, Need, Space, fits, misfits, place_many
 from bulwark.core.query import QueryError
 from workbench.sandbox.ecs_answers import at_most, backend_of, cluster_of, invalid, missing, parameter, put_on_moto, refusal
-from workbench.sandbox.ecs_model import Answered, Instance, Task, instances_of, state_of, tasks_of
-from workbench.sandbox.ecs_scheduler import active_spaces, strategies
+from workbench.sandbox.ecs_model import Answered, Instance, Task, active_spaces, instances_of, state_of, tasks_of
+from workbench.sandbox.ecs_scheduler import strategies
 from workbench.sandbox.ecs_tasks import need_of, start
+from workbench.sandbox.ecs_waiting import wait_for_room
 
 NO_INSTANCES = "No Container Instances were found in your cluster."
 
@@ -35,7 +36,8 @@ def run_task(self: Any) -> ActionResult:
     """RunTask: at most ten, where the strategy puts them; one failure per instance examined for each kind of refusal.
 
     The same request with the same client token is answered with the same tasks; a different one is a ConflictException.
-    Raises InvalidParameterException if the cluster has no container instance at all.
+    With a capacity provider what fits nowhere is no failure: it is PROVISIONING. Without one, InvalidParameterException if the
+    cluster has no container instance at all.
     """
     count = int(parameter(self, "count", 1))
     if not 1 <= count <= 10:  # noqa: PLR2004  API reference, RunTask
@@ -47,14 +49,17 @@ def run_task(self: Any) -> ActionResult:
         return ActionResult({"tasks": before.tasks, "failures": before.failures})
     need, definition = _asked(self)
     instances = instances_of(backend_of(self), cluster_of(self))
-    if all(instance.status == "INACTIVE" for instance in instances.values()):
+    through = parameter(self, "capacityProviderStrategy")
+    if not through and all(instance.status == "INACTIVE" for instance in instances.values()):
         raise invalid(NO_INSTANCES)
-    spaces = active_spaces(instances.values(), parameter(self, "capacityProviderStrategy"))
+    spaces = active_spaces(instances.values(), through)
     chosen = place_many(need, count, spaces, strategies(parameter(self, "placementStrategy")) or DEFAULT_STRATEGY)
     tasks = [_start(self, definition, instances[space.arn.rpartition("/")[2]], need) for space in chosen]
+    if through:
+        tasks += _wait(self, definition, need, count - len(chosen))
     failures = []
-    if len(chosen) < count:
-        left = active_spaces(instances.values(), parameter(self, "capacityProviderStrategy"))
+    if len(tasks) < count:
+        left = active_spaces(instances.values(), through)
         failures = [_failure(need, space) for space in left]
     _remember(self, tasks, failures)
     return ActionResult({"tasks": tasks, "failures": failures})
@@ -166,6 +171,20 @@ def _start(response: Any, definition: Any, instance: Instance, need: Need) -> Ta
     """Start a standalone task as the request asks."""
     started_by = parameter(response, "startedBy", "")
     task = start(backend_of(response), definition, instance, need, datetime.now(UTC), started_by=started_by)
+    return _as_asked(response, task)
+
+
+def _wait(response: Any, definition: Any, need: Need, count: int) -> list[Task]:
+    """Make standalone tasks wait for their capacity provider to bring room, as the request asks."""
+    backend, cluster, provider = backend_of(response), cluster_of(response), parameter(response, "capacityProviderStrategy")[0]
+    started_by = parameter(response, "startedBy", "")
+    name = provider["capacityProvider"]
+    tasks = wait_for_room(backend, definition, cluster, need, datetime.now(UTC), count, name, started_by=started_by)
+    return [_as_asked(response, task) for task in tasks]
+
+
+def _as_asked(response: Any, task: Task) -> Task:
+    """The task, with the tags and overrides of the request."""
     task.tags = parameter(response, "tags", [])
     task.overrides = {**task.overrides, **parameter(response, "overrides", {})}
     task.enable_execute_command = bool(parameter(response, "enableExecuteCommand", default=False))

@@ -15,8 +15,9 @@ from uuid import uuid4
 from moto.ecs.models import EC2ContainerServiceBackend
 
 from bulwark.core.packing import DEFAULT_STRATEGY, Misfit, Need, Space, Strategy, misfits, place_many
-from workbench.sandbox.ecs_model import Instance, ServiceState, Task, instances_of, state_of
-from workbench.sandbox.ecs_tasks import need_of, start, stop
+from workbench.sandbox.ecs_model import Instance, ServiceState, Task, active_spaces, instances_of, state_of
+from workbench.sandbox.ecs_tasks import need_of, place, start, stop
+from workbench.sandbox.ecs_waiting import place_standalone, wait_for_room
 
 REPEAT_AFTER = timedelta(hours=6)
 """A message just like one before is withheld for so long, unless its cause has cleared in between."""
@@ -40,6 +41,7 @@ def schedule(backend: EC2ContainerServiceBackend, now: datetime) -> None:
         else:
             _Pass(backend, service, kept, now).run()
         _count(service, kept)
+    place_standalone(backend, now)
 
 
 def strategy_of(service: Any) -> tuple[Strategy, ...]:
@@ -91,11 +93,12 @@ class _Pass:
 
     def _has_to_go(self, task: Task) -> bool:
         """On an instance that is DRAINING, or of an old deployment."""
-        return self._instance(task).status != "ACTIVE" or task.started_by != self.deployment
+        drains = task.container_instance_arn is not None and self._instance(task).status != "ACTIVE"
+        return drains or task.started_by != self.deployment
 
     def _instance(self, task: Task) -> Instance:
-        """The container instance a live task is on."""
-        return self.instances[task.container_instance_arn.rpartition("/")[2]]
+        """The container instance that a live task has its place on."""
+        return self.instances[(task.container_instance_arn or "").rpartition("/")[2]]
 
     def _need(self) -> Need:
         """What one task of the service asks for."""
@@ -123,18 +126,37 @@ class _Pass:
                 self.kept.seen = -1  # protection runs out by time alone: look again at the next pass
 
     def _start_missing(self) -> None:
-        """Start what is missing as far as maximumPercent and the instances allow."""
+        """Start what is missing as far as maximumPercent and the instances allow; what waits for a place comes first."""
         _, most = bounds(self.service)
-        wanted = min(self.service.desired_count - len(self.staying), most - len(self.live))
-        if wanted <= 0:
+        waiting = [task for task in self.staying if task.last_status == "PROVISIONING"]
+        wanted = max(0, min(self.service.desired_count - len(self.staying), most - len(self.live)))
+        if not waiting and not wanted:
             return
-        need, spaces = self._need(), self._spaces()
-        chosen = place_many(need, wanted, spaces, strategy_of(self.service))
-        self._start(need, chosen)
-        if len(chosen) < wanted:
+        need = self._need()
+        chosen = place_many(need, len(waiting) + wanted, self._spaces(), strategy_of(self.service))
+        placed = waiting[: len(chosen)]
+        for task, space in zip(placed, chosen, strict=False):
+            place(self.backend, task, self.instances[space.arn.rpartition("/")[2]], self.now)
+        self._start(need, chosen[len(placed) :], placed)
+        short = len(waiting) + wanted - len(chosen)
+        if not short:
+            self.kept.said.clear()
+        elif not getattr(self.service, "capacity_provider_strategy", None):
             self._say(self._why_not(need, self._spaces()))
         else:
-            self.kept.said.clear()
+            self._wait(need, min(short, wanted))
+
+    def _wait(self, need: Need, count: int) -> None:
+        """Let so many more tasks wait in PROVISIONING for the capacity provider to bring room, as far as ECS lets them."""
+        name = self.service.capacity_provider_strategy[0]["capacityProvider"]
+        cluster = self.service.cluster_name
+        tasks = wait_for_room(self.backend, self.definition, cluster, need, self.now, count, name, started_by=self.deployment)
+        self.kept.tasks |= {task.task_arn: task for task in tasks}
+        self.live += tasks
+        self.staying += tasks
+        if len(tasks) < count:
+            what = f"could not launch {count - len(tasks)} tasks for deployment {self.deployment}"
+            self._say(f"{what} because the tasks provisioning capacity limit was exceeded.")
 
     def _stop_leaving(self) -> None:
         """Stop as many of those that have to go as minimumHealthyPercent allows, the oldest first."""
@@ -162,9 +184,9 @@ class _Pass:
         instance = self._instance(task)
         return instance.status == "ACTIVE" or all(is_daemon(self.backend, other) for other in instance.tasks.values())
 
-    def _start(self, need: Need, spaces: Sequence[Space]) -> None:
-        """Start one task on each of the spaces, and say so."""
-        started = []
+    def _start(self, need: Need, spaces: Sequence[Space], placed: Sequence[Task] = ()) -> None:
+        """Start one task on each of the spaces, and say so; of those that have just been ``placed`` as well."""
+        started = list(placed)
         for space in spaces:
             instance = self.instances[space.arn.rpartition("/")[2]]
             task = start(self.backend, self.definition, instance, need, self.now, started_by=self.deployment)
@@ -217,12 +239,6 @@ def _in_words(misfit: Misfit) -> str:
         "LOCATION": "is missing an attribute required by your task.",
     }
     return words.get(misfit.reason, f'encountered error "{misfit.reason.rstrip(".")}".')
-
-
-def active_spaces(instances: Any, provider_strategy: Any = None) -> list[Space]:
-    """The ACTIVE instances as spaces; only those of the capacity providers named, if any are."""
-    providers = {step["capacityProvider"] for step in provider_strategy or ()}
-    return [i.space for i in instances if i.status == "ACTIVE" and (not providers or i.capacity_provider_name in providers)]
 
 
 def is_daemon(backend: EC2ContainerServiceBackend, task: Task) -> bool:

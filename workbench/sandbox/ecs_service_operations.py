@@ -42,6 +42,7 @@ def create_service(self: Any) -> ActionResult:
     if network := (parameter(self, "networkConfiguration") or {}).get("awsvpcConfiguration"):
         network.setdefault("securityGroups", [])  # moto takes them for given, AWS does not
     _check(self, daemon=daemon)
+    through = _providers(self)
     result: Any = _moto_create_service(self).result
     service = result["service"]
     usual = DAEMON_DEPLOYMENT if daemon else REPLICA_DEPLOYMENT
@@ -54,10 +55,28 @@ def create_service(self: Any) -> ActionResult:
     for deployment in service.deployments:
         deployment.update(runningCount=0, pendingCount=0, createdAt=service.created_at, updatedAt=service.created_at)
         deployment.pop("platformFamily", None)  # a Fargate matter
+        if through:
+            deployment.pop("launchType", None)
+            deployment["capacityProviderStrategy"] = through
+    if through:
+        service.launch_type, service.capacity_provider_strategy = None, through
     # A service created again under the name of a deleted one begins anew.
     state_of(backend).services.pop(f"{cluster}:{name}", None)
     state_of(backend).changes += 1
     return ActionResult({"service": service})
+
+
+def _providers(response: Any) -> list[dict[str, Any]]:
+    """The capacity provider strategy of a CreateService request, or the cluster's own where it names no launch type either."""
+    cluster = backend_of(response).clusters[cluster_of(response)]
+    given, launch_type = parameter(response, "capacityProviderStrategy"), parameter(response, "launchType")
+    if given and launch_type:
+        raise invalid("Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.")
+    strategy: list[dict[str, Any]] = given or ([] if launch_type else cluster.default_capacity_provider_strategy or [])
+    for step in strategy:
+        if step["capacityProvider"] not in (cluster.capacity_providers or ()):
+            raise invalid(f"The capacity provider {step['capacityProvider']} is not associated with the cluster.")
+    return strategy
 
 
 def _check(response: Any, *, daemon: bool) -> None:

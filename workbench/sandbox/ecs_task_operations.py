@@ -87,7 +87,7 @@ def _known_instance(response: Any, name: str) -> None:
 def _matches(task: Task, given: Mapping[str, str]) -> bool:
     """Whether a task passes every filter given."""
     has = {
-        "containerInstance": task.container_instance_arn.rpartition("/")[2],
+        "containerInstance": (task.container_instance_arn or "").rpartition("/")[2],
         "serviceName": task.service,
         "family": task.task_definition_arn.rpartition("/")[2].partition(":")[0],
         "startedBy": task.started_by,

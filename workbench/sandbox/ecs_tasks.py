@@ -91,13 +91,45 @@ def start(
     backend: EC2ContainerServiceBackend, definition: Any, instance: Instance, need: Need, now: datetime, *, started_by: str = ""
 ) -> Task:
     """Put a task on the instance: PENDING, and RUNNING after START_SECONDS."""
-    task = Task(definition, instance, need, now, started_by=started_by)
+    task = wait(backend, definition, instance.cluster_name, need, now, started_by=started_by)
+    place(backend, task, instance, now)
+    return task
+
+
+def wait(
+    backend: EC2ContainerServiceBackend,
+    definition: Any,
+    cluster: str,
+    need: Need,
+    now: datetime,
+    *,
+    started_by: str = "",
+    provider: str | None = None,
+) -> Task:
+    """Make a task that has no place yet, of a capacity provider if one is named: PROVISIONING, and holding nothing."""
+    task = Task(definition, backend.clusters[cluster].arn, need, now, started_by=started_by)
+    task.capacity_provider_name = provider
     state = state_of(backend)
-    tasks_of(backend, instance.cluster_name)[task.task_arn] = task
+    tasks_of(backend, cluster)[task.task_arn] = task
+    state.waiting[task.task_arn] = task
+    state.changes += 1
+    return task
+
+
+def place(backend: EC2ContainerServiceBackend, task: Task, instance: Instance, now: datetime) -> None:
+    """Put a task that has no place on the instance: PENDING, and RUNNING after START_SECONDS."""
+    state = state_of(backend)
+    state.waiting.pop(task.task_arn, None)
+    task.place(instance, now)
+    task.version += 1
     instance.tasks[task.task_arn] = task
     state.moving[task.task_arn] = task
     _changed(state, instance)
-    return task
+
+
+def unplaced(backend: EC2ContainerServiceBackend, cluster: str) -> list[Task]:
+    """The tasks of a cluster that have no place yet, the oldest first."""
+    return [task for task in state_of(backend).waiting.values() if task.cluster_name == cluster]
 
 
 def stop(backend: EC2ContainerServiceBackend, task: Task, now: datetime, *, reason: str, code: str) -> None:
@@ -108,6 +140,7 @@ def stop(backend: EC2ContainerServiceBackend, task: Task, now: datetime, *, reas
     task.desired_status = "STOPPED"
     task.stopping_at, task.stopped_reason, task.stop_code = now, reason, code
     task.version += 1
+    state.waiting.pop(task.task_arn, None)
     state.moving[task.task_arn] = task
     state.changes += 1
 
@@ -129,8 +162,8 @@ def end(backend: EC2ContainerServiceBackend, task: Task, now: datetime) -> None:
 
 
 def instance_of(backend: EC2ContainerServiceBackend, task: Task) -> Instance | None:
-    """The container instance a task is on."""
-    return instances_of(backend, task.cluster_name).get(task.container_instance_arn.rpartition("/")[2])
+    """The container instance a task is on; None if it is on none, or that one is gone."""
+    return instances_of(backend, task.cluster_name).get((task.container_instance_arn or "").rpartition("/")[2])
 
 
 def host_terminated(backend: EC2ContainerServiceBackend, instance: Instance, now: datetime) -> None:
@@ -146,12 +179,16 @@ def move(backend: EC2ContainerServiceBackend, now: datetime) -> None:
     state = state_of(backend)
     for task in list(state.moving.values()):
         instance = instance_of(backend, task)
+        if task.last_status == "PROVISIONING":
+            end(backend, task, task.stopping_at or now)  # told to stop before it had a place
+            continue
         if instance is None or not instance.agent_connected:
             continue
+        begun = task.placed_at or task.created_at
         if task.desired_status == "STOPPED":
             _move_down(backend, task, now)
-        elif now >= task.created_at + timedelta(seconds=START_SECONDS):
-            task.last_status, task.started_at = "RUNNING", task.created_at + timedelta(seconds=START_SECONDS)
+        elif now >= begun + timedelta(seconds=START_SECONDS):
+            task.last_status, task.started_at = "RUNNING", begun + timedelta(seconds=START_SECONDS)
             task.version += 1
             del state.moving[task.task_arn]
             _changed(state, instance)

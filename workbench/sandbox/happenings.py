@@ -9,6 +9,7 @@ from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Any
 
 from workbench.sandbox.autoscaling import AutoScalingPhysics
+from workbench.sandbox.autoscaling_activities import without_capacity
 from workbench.sandbox.autoscaling_hooks import TERMINATING
 from workbench.sandbox.ec2 import SPOT, Ec2Physics
 from workbench.sandbox.machine import EcsHalf
@@ -16,6 +17,7 @@ from workbench.sandbox.machine import EcsHalf
 SPOT_WARNING = ("aws.ec2", "EC2 Spot Instance Interruption Warning")
 STATE_CHANGE = ("aws.ec2", "EC2 Instance State-change Notification")
 TERMINATE_ACTION = ("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action")
+LAUNCH_FAILED = ("aws.autoscaling", "EC2 Instance Launch Unsuccessful")
 """``source`` and ``detail-type`` of the events that change something."""
 
 TAKEN_AFTER = timedelta(seconds=125)
@@ -58,6 +60,8 @@ class Happenings:
             self._warn(detail, _moment(event.get("time")))
         elif kind == TERMINATE_ACTION:
             self._terminate(detail, now)
+        elif kind == LAUNCH_FAILED:
+            self._launch_failed(detail, _moment(event.get("time")) or now)
         elif kind == STATE_CHANGE:
             named = _texts(detail, "instance-id", "state")
             if named is not None and named[1] in ENDINGS:
@@ -107,6 +111,27 @@ class Happenings:
         if action is not None and action.transition == TERMINATING and named not in self._tokens:
             self._tokens.add((group, hook, instance_id, token))
             action.token = token
+
+    def _launch_failed(self, detail: Mapping[str, Any], at: datetime) -> None:
+        """A launch failed ``at``: the activity is on record, once, and a want of capacity lasts from then on."""
+        named = _texts(detail, "AutoScalingGroupName", "ActivityId", "StatusMessage")
+        if named is None:
+            return
+        group, activity_id, message = named
+        life = next((one for one in self._groups.lives if one.model.name == group), None)
+        if life is None or any(r["ActivityId"] == activity_id for r in life.activities.records):
+            return
+        description, cause = (str(detail.get(field) or "") for field in ("Description", "Cause"))
+        took = _took(detail)
+        life.activities.note(activity_id, description, cause, message, began=at - took, ended=at, details=detail.get("Details"))
+        if life.launches is not None and without_capacity(message):
+            life.launches.dry_since = at
+
+
+def _took(detail: Mapping[str, Any]) -> timedelta:
+    """How long the activity of an event took; no time, if it does not say."""
+    began, ended = _moment(detail.get("StartTime")), _moment(detail.get("EndTime"))
+    return ended - began if began is not None and ended is not None and began <= ended else timedelta()
 
 
 def _texts(detail: Mapping[str, Any], *names: str) -> tuple[str, ...] | None:

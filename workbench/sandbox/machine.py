@@ -23,7 +23,8 @@ class Machine:
     custom ones. ``status`` is the container instance's (ACTIVE or DRAINING) and ``connected`` its agent's connection.
     ``registers`` False: the instance comes up in EC2 and never appears in ECS. ``group`` None: it belongs to no Auto Scaling group.
     ``ec2`` is the EC2 state it is in when the story begins. ``spot_draining``: its agent sets itself DRAINING at a Spot warning
-    (ECS_ENABLE_SPOT_INSTANCE_DRAINING).
+    (ECS_ENABLE_SPOT_INSTANCE_DRAINING). ``trunking``: it was launched with the account setting for ENI trunking on. ``weight``: the
+    units of capacity that it counts for in its group; None: the group weighs nothing. ``scale_in_protected``: the group keeps it.
     """
 
     id: str
@@ -46,6 +47,9 @@ class Machine:
     registers: bool = True
     ec2: str = "running"
     spot_draining: bool = False
+    trunking: bool = False
+    weight: int | None = None
+    scale_in_protected: bool = False
 
 
 class EcsHalf(Protocol):

@@ -20,6 +20,9 @@ __all__ = ["GroupSpec", "Scenario", "ScenarioError", "load_scenario", "read_scen
 CURRENT_AGENT = "1.107.0"
 """The ECS agent of the recommended AMI in November 2026, as the public AMI parameter names it."""
 
+USUAL_TYPE = "m5.large"
+"""The instance type of a group that names none."""
+
 LAUNCH_DELAY = 45
 """Seconds from launch to registration with ECS: an ordinary boot of the ECS-optimized AMI takes half a minute to a minute and a half."""
 
@@ -61,16 +64,29 @@ class CapacityProviderSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeSpec:
+    """One of the instance types of a mixed group. ``weight``: the units of capacity that one instance counts for; None: not weighted."""
+
+    type: str = required()
+    weight: int | None = at_least(1, None, most=999)
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSpec:
     """An Auto Scaling group. ``managed``: it carries the tag that opts it in. ``launch``: what becomes of launches from now on.
 
+    ``types`` in place of ``instance_type`` makes it a group with a mixed-instances policy; ``pick``: whether it launches the first of
+    them only, or one after the other. ``min``, ``desired`` and ``max`` are units of capacity: of instances, or of their types' weights.
+    ``recovers``: seconds from the scenario's start after which launches succeed again, whatever kept them from it.
     ``desired`` left out is 2 within the bounds, ``max`` left out three times ``desired``. ``lacks`` names attributes its agents do without.
     ``tags`` are the group's own, on top of those that opt it in: its instances do not get them. ``spot_draining``: its agents set
-    themselves DRAINING at a Spot warning.
+    themselves DRAINING at a Spot warning. ``trunking``: its instances have ENI trunking, as far as their type can.
     """
 
     name: str = _name()
-    instance_type: str = "m5.large"
+    instance_type: str | None = None
+    types: tuple[TypeSpec, ...] = ()
+    pick: Literal["first", "in-turn"] = "first"
     market: Literal["spot", "on-demand"] = "spot"
     min: int = at_least(0, 0)
     desired: int | None = at_least(0, None)
@@ -78,12 +94,14 @@ class GroupSpec:
     zones: tuple[str, ...] = ("us-east-1a", "us-east-1b", "us-east-1c")
     managed: bool = True
     launch: Literal["ok", "no-capacity", "never-registers"] = "ok"
+    recovers: int | None = at_least(0, None)
     launch_delay: int = at_least(0, LAUNCH_DELAY)
     hooks: tuple[HookSpec, ...] = ()
     suspended: frozenset[str] = frozenset()
     capacity_provider: CapacityProviderSpec | None = None
     capacity_rebalance: bool = False
     spot_draining: bool = False
+    trunking: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     agent: str = pattern(r"\d+\.\d+\.\d+", CURRENT_AGENT, "an agent version such as 1.107.0")
     lacks: frozenset[str] = frozenset()
@@ -97,6 +115,16 @@ class GroupSpec:
         return self.min, desired, max(3 * desired, 1) if self.max is None else self.max
 
     @property
+    def launch_types(self) -> tuple[TypeSpec, ...]:
+        """What it may launch; the first is what it launches by default."""
+        return self.types or (TypeSpec(self.instance_type or USUAL_TYPE),)
+
+    def weight(self, instance_type: str | None) -> int:
+        """The units of capacity that an instance of the type counts for; None: of the first type."""
+        weights = {one.type: one.weight or 1 for one in self.launch_types}
+        return weights[instance_type or self.launch_types[0].type]
+
+    @property
     def own_tags(self) -> tuple[str, ...]:
         """The keys of the tags that the group has without being given them."""
         return (NAME_TAG, *((OPT_IN_TAG,) if self.managed else ()), *((ECS_TAG,) if self.capacity_provider else ()))
@@ -106,12 +134,15 @@ class GroupSpec:
 class InstanceSpec:
     """What is special about one instance of a group: its id, or, in launch order, anything but its id.
 
+    ``instance_type``: another than the first of its group's. ``scale_in_protected``: its group does not scale it in.
     ``ec2``: stopped or terminated makes a ghost of it when the story begins: ECS still has it, with its tasks, and no connection.
     """
 
     id: str | None = pattern(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})", None, "an instance id: i- and 17 hexadecimal digits")
     group: str = ""
     zone: str | None = None
+    instance_type: str | None = None
+    scale_in_protected: bool = False
     agent: str | None = pattern(r"\d+\.\d+\.\d+", None, "an agent version such as 1.107.0")
     connected: bool = True
     status: Literal["ACTIVE", "DRAINING"] = "ACTIVE"
@@ -127,7 +158,8 @@ class InstanceSpec:
 class ServiceSpec:
     """An ECS service. ``min_healthy`` and ``max_percent`` left out are ECS's defaults: 100 and 200, or 0 and 100 for a daemon.
 
-    ``constraints``: ``distinctInstance`` or a cluster query language expression (memberOf).
+    ``constraints``: ``distinctInstance`` or a cluster query language expression (memberOf). ``capacity_provider``: the provider, of one
+    of the cluster's groups, that its tasks come through: what has no room then waits in PROVISIONING. None: launch type EC2.
     """
 
     name: str = _name()
@@ -142,6 +174,7 @@ class ServiceSpec:
     min_healthy: int | None = at_least(0, None)
     max_percent: int | None = at_least(0, None)
     constraints: tuple[str, ...] = ()
+    capacity_provider: str | None = None
     protected: bool = False
 
     @property
@@ -153,12 +186,16 @@ class ServiceSpec:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """A standalone task, on the instance whose fixed id ``on`` names, or where ECS places it."""
+    """A standalone task, on the instance whose fixed id ``on`` names, or where ECS places it.
+
+    ``capacity_provider``: as for a service.
+    """
 
     family: str = "task"
     on: str | None = None
     cpu: int = at_least(0, 256)
     memory: int = at_least(4, 512)
+    capacity_provider: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -86,11 +85,14 @@ def _check_cluster(cluster: ClusterSpec, where: str) -> None:
         zones = groups[machine.group].zones
         if machine.zone is not None and machine.zone not in zones:
             raise ScenarioError(f"{at}.zone: {machine.zone} is not among the group's zones; {nearest(machine.zone, zones)}")
-    for name, count in Counter(m.group for m in cluster.instances).items():
-        if count > groups[name].size[1]:
-            raise ScenarioError(
-                f"{where}.instances: {count} for group {name}, which desires {groups[name].size[1]}; raise desired or drop some"
-            )
+        if machine.instance_type is not None:
+            _one_of((machine.instance_type,), [one.type for one in groups[machine.group].launch_types], f"{at}.instance_type")
+    for name, group in groups.items():
+        weights = [group.weight(m.instance_type) for m in cluster.instances if m.group == name]
+        # The last one may count for more than what is left to be desired, as a launch may.
+        if weights and sum(weights) - max(weights) >= group.size[1]:
+            what = f"{len(weights)} for group {name}, which desires {group.size[1]}"
+            raise ScenarioError(f"{where}.instances: {what}; raise desired or drop some")
     _check_work(cluster, where)
 
 
@@ -101,11 +103,22 @@ def _check_work(cluster: ClusterSpec, where: str) -> None:
         least, most = service.bounds
         if least > most:
             raise ScenarioError(f"{where}.services[{index}].min_healthy: {least} is above max_percent ({most}); lower it")
+    providers = {g.capacity_provider.name for g in cluster.groups if g.capacity_provider}
+    through = [(f"services[{n}]", s.capacity_provider) for n, s in enumerate(cluster.services)]
+    through += [(f"tasks[{n}]", t.capacity_provider) for n, t in enumerate(cluster.tasks)]
+    for at, provider in through:
+        if provider is not None and provider not in providers:
+            fix = nearest(provider, providers) if providers else "give a group one under capacity_provider"
+            raise ScenarioError(f"{where}.{at}.capacity_provider: no capacity provider {provider} in this cluster; {fix}")
     ids = {m.id for m in cluster.instances if m.id}
     for index, task in enumerate(cluster.tasks):
         if task.on is not None and task.on not in ids:
             fix = nearest(task.on, ids) if ids else "give an instance that id under instances"
             raise ScenarioError(f"{where}.tasks[{index}].on: no instance {task.on} with a fixed id in this cluster; {fix}")
+        if task.on is not None and task.capacity_provider is not None:
+            raise ScenarioError(
+                f"{where}.tasks[{index}].capacity_provider: the task is started on an instance by name; drop one of the two"
+            )
         _check_tags(task.tags, f"{where}.tasks[{index}].tags")
 
 
@@ -120,12 +133,24 @@ def _check_group(group: GroupSpec, where: str) -> None:
         raise ScenarioError(f"{where}.zones: is an empty list; name at least one, such as us-east-1a")
     _one_of(group.zones, ZONES, f"{where}.zones")
     _one_of(sorted(group.suspended), PROCESSES, f"{where}.suspended")
-    _one_of((group.instance_type,), _instance_types(), f"{where}.instance_type")
+    _check_types(group, where)
     _unique([(hook.name, f"{where}.hooks[{i}].name") for i, hook in enumerate(group.hooks)])
     _check_tags(group.tags, f"{where}.tags")
     for key in group.tags:
         if key in group.own_tags:
             raise ScenarioError(f"{where}.tags.{key}: the group has this tag by itself; drop it, or what brings it")
+
+
+def _check_types(group: GroupSpec, where: str) -> None:
+    """Check what a group launches: types that there are, each once, all of them weighted or none."""
+    if group.types and group.instance_type is not None:
+        raise ScenarioError(f"{where}.instance_type: the group has types as well; drop one of the two")
+    _one_of((group.instance_type,) if group.instance_type else (), _instance_types(), f"{where}.instance_type")
+    for index, one in enumerate(group.types):
+        _one_of((one.type,), _instance_types(), f"{where}.types[{index}].type")
+    _unique([(one.type, f"{where}.types[{index}].type") for index, one in enumerate(group.types)])
+    if len({one.weight is None for one in group.types}) > 1:
+        raise ScenarioError(f"{where}.types: some have a weight and some have none; give each one, or none")
 
 
 def _check_tags(tags: Mapping[str, str], where: str) -> None:

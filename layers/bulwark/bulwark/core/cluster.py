@@ -9,6 +9,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
+from bulwark.core.capacity_rest import Rest
+
 NO_ATTRIBUTES: Mapping[str, str | None] = MappingProxyType({})
 
 Market = Literal["spot", "on-demand", "mixed", "unknown"]
@@ -54,7 +56,10 @@ class DrainMark:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One EC2 instance, as EC2 describes it. ``cluster`` and ``group`` come from its tags; None: it carries none."""
+    """One EC2 instance, as EC2 describes it. ``cluster`` and ``group`` come from its tags; None: it carries none.
+
+    ``launched``: when; None if that is not known.
+    """
 
     id: str
     state: str
@@ -63,6 +68,7 @@ class Host:
     zone: str = ""
     instance_type: str = ""
     market: Market = "on-demand"
+    launched: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One ECS service with its deployment bounds, in percent of ``desired``. ``constrained``: it has placement constraints."""
+    """One ECS service with its deployment bounds, in percent of ``desired``. ``constrained``: it has placement constraints.
+
+    ``definition``: ARN of the task definition that its new tasks have. ``missing``: how many its newest deployment lacks, of ``desired``;
+    None if ECS names no deployment. ``rolling``: another deployment is still there. ``expressions`` and ``distinct``: its placement
+    constraints. ``subnets``: those of its awsvpc tasks, ``zones`` where they are: None if that was not read, empty for any zone.
+    ``spreads``: its strategy spreads tasks over zones. ``providers``: the capacity providers of its strategy. ``fargate``: it does
+    not run on instances.
+    """
 
     name: str
     desired: int
@@ -153,6 +166,16 @@ class Service:
     min_healthy_percent: int = 100
     max_percent: int = 200
     constrained: bool = False
+    definition: str = ""
+    missing: int | None = None
+    rolling: bool = False
+    expressions: tuple[str, ...] = ()
+    distinct: bool = False
+    subnets: tuple[str, ...] = ()
+    zones: frozenset[str] | None = frozenset()
+    spreads: bool = True
+    providers: tuple[str, ...] = ()
+    fargate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +190,73 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """One instance of an Auto Scaling group. ``lifecycle`` is Auto Scaling's LifecycleState."""
+    """One instance of an Auto Scaling group. ``lifecycle`` is Auto Scaling's LifecycleState, ``weight`` its share of desired.
+
+    ``protected``: from scale-in.
+    """
 
     id: str
     lifecycle: str
     zone: str = ""
     healthy: bool = True
+    instance_type: str = ""
+    weight: int = 1
+    protected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceTypeOption:
+    """A type that a group may launch, and how many units of its desired capacity one such instance is."""
+
+    name: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an instance of one type in one group registers: learned from one that did (``learned``), or estimated from EC2's figures.
+
+    ``enis``: task network interfaces, None if not known. ``attributes``: those that it registers, its own ids and zone left out.
+    """
+
+    group: str
+    instance_type: str
+    cpu: int
+    memory: int
+    gpu: int = 0
+    ports: frozenset[int] = frozenset()
+    ports_udp: frozenset[int] = frozenset()
+    attributes: Mapping[str, str | None] = field(default_factory=lambda: NO_ATTRIBUTES)
+    enis: int | None = None
+    learned: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What all work of a cluster asks for at a moment: CPU units, MiB, GPUs; what waits included."""
+
+    at: datetime
+    cpu: int
+    memory: int
+    gpu: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a task of one task definition asks of an instance.
+
+    ``enis`` is 1 for awsvpc. ``requires``: attributes; ``expressions``: its memberOf constraints.
+    """
+
+    arn: str
+    cpu: int
+    memory: int
+    gpu: int = 0
+    ports: frozenset[int] = frozenset()
+    ports_udp: frozenset[int] = frozenset()
+    enis: int = 0
+    requires: tuple[tuple[str, str | None], ...] = ()
+    expressions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +265,9 @@ class Group:
 
     ``hooks`` None: they were not read. ``hook_tag`` is the value of the tag by which Bulwark remembers whose terminate hook
     the group has: ``own`` if Bulwark put it there, ``found`` if somebody else had.
+
+    ``types``: what it may launch, empty if that is not known; ``zones``: where. ``in_units``: desired counts vCPUs or MiB. ``template``:
+    id and version of its launch template. ``rest``: it is asked for nothing for a while.
     """
 
     name: str
@@ -195,6 +282,11 @@ class Group:
     capacity_rebalance: bool = False
     hooks: tuple[Hook, ...] | None = None
     hook_tag: str | None = None
+    types: tuple[InstanceTypeOption, ...] = ()
+    zones: tuple[str, ...] = ()
+    in_units: bool = False
+    template: tuple[str, str] | None = None
+    rest: Rest | None = None
 
     def member(self, instance_id: str) -> GroupMember | None:
         """The member of that id, if it is one."""
@@ -246,6 +338,10 @@ class Cluster:
     ``instances`` are the registrations the signal is about; ``neighbours`` others that could take their work, all of
     them if ``neighbours_whole`` and otherwise as many as one describe call returns: enough to prove that there is room,
     never to prove that there is none. ``unread`` says which parts could not be observed, and why.
+
+    ``definitions`` are by ARN; ``shapes`` say what groups launch; ``waiting`` are tasks that ECS has accepted and placed nowhere yet
+    (PROVISIONING); ``demands`` what was asked for in the last minutes, ``removed`` when instances were last taken out, and ``regret``
+    when they were last missed again though nothing more was asked for.
     """
 
     name: str
@@ -263,6 +359,12 @@ class Cluster:
     groups: tuple[Group, ...] = ()
     capacity_providers: tuple[CapacityProvider, ...] = ()
     raised: tuple[RaisedBound, ...] = ()
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
+    shapes: tuple[Shape, ...] = ()
+    waiting: tuple[Task, ...] = ()
+    demands: tuple[Demand, ...] = ()
+    removed: Demand | None = None
+    regret: Demand | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
 
     def host(self, instance_id: str) -> Host | None:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
-from bulwark.core.cluster import BY_INSTANCE, Cluster, ContainerInstance, DrainMark, Host, Task
+from bulwark.core.cluster import BY_INSTANCE, Cluster, ContainerInstance, DrainMark, Group, GroupMember, Host, Task
 from bulwark.core.draining import OVER
 from bulwark.core.draining_marks import (
     GRACE,
     HOOK_CAUSE,
     REBALANCE_CAUSE,
     RETIREMENT_CAUSE,
+    SCALE_IN_CAUSE,
     SPARED,
     STOP_CAUSE,
     TAKEN_BY_EC2,
@@ -120,7 +121,10 @@ def _resumed(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], m
     """Marked and (partly) ACTIVE: a drain that was begun and not done, or one that is over. What is voluntary waits for its turn."""
     active = tuple(i.arn for i in found if i.status == "ACTIVE")
     if mark.cause in VOLUNTARY:
-        return Plan()
+        over = mark.cause == SCALE_IN_CAUSE and cluster.seen_at >= mark.deadline
+        return (
+            Plan((UnmarkInstance(host.id, cluster.name, active, "it was not drained, and its time is over: it stays"),)) if over else Plan()
+        )
     if not policy.draining.enabled:
         return Plan((UnmarkInstance(host.id, cluster.name, active, "it was not drained yet, and the policy turns draining off"),))
     if cluster.seen_at > mark.deadline + SPARED:
@@ -189,9 +193,24 @@ def _emptied(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], m
     if member is not None and member.lifecycle != "InService":
         message = f"its work has left, and group {host.group} is ending it already ({member.lifecycle})"
         return Plan(findings=(Finding("left-to-group", host.id, message),))
+    if mark.cause == SCALE_IN_CAUSE and (stays := _kept_after_all(host, seen, member)):
+        arns = tuple(i.arn for i in found if i.status == "DRAINING")
+        return Plan((ReactivateInstance(host.id, cluster.name, arns, f"{stays}: back to ACTIVE"),))
     because = f"EC2 was to take it at {clock(mark.deadline, cluster.seen_at)} and has not" if kept else f"its work has left ({mark.cause})"
-    where = f"group {host.group} keeps its desired capacity" if host.group else "it belongs to no group any more"
-    return Plan((TerminateInstance(host.id, host.group, f"{because}; {where}"),))
+    decrement = mark.cause == SCALE_IN_CAUSE
+    keeps = "gets along with one less" if decrement else "keeps its desired capacity"
+    where = f"group {host.group} {keeps}" if host.group else "it belongs to no group any more"
+    return Plan((TerminateInstance(host.id, host.group, f"{because}; {where}", decrement),))
+
+
+def _kept_after_all(host: Host, group: Group | None, member: GroupMember | None) -> str | None:
+    """Why an empty instance that its group was to do without stays; None: it goes."""
+    if host.group is None:
+        return "it has left its group, so it is not ours to end"
+    weight = member.weight if member else 1
+    if group is not None and group.desired - weight < group.min:
+        return f"group {group.name} would have less than its minimum of {group.min}"
+    return None
 
 
 def _given_back(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], mark: DrainMark) -> Plan:
@@ -208,6 +227,8 @@ def _given_up(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], 
     """A voluntary drain whose reason has gone, or whose time is up with work still there, goes back to ACTIVE."""
     if mark.cause == REBALANCE_CAUSE and policy.draining.rebalance == "off":
         because = "the policy no longer drains on rebalance recommendations"
+    elif mark.cause == SCALE_IN_CAUSE and not (policy.capacity.enabled and policy.capacity.scale_in):
+        because = "the policy no longer scales in"
     elif not policy.draining.enabled:
         because = "the policy turns draining off"
     elif cluster.seen_at >= mark.deadline:
@@ -216,7 +237,7 @@ def _given_up(cluster: Cluster, host: Host, found: Sequence[ContainerInstance], 
         return Plan()
     arns = tuple(i.arn for i in found if i.status == "DRAINING")
     keep = None
-    if host.group is None:
+    if host.group is None and mark.cause == REBALANCE_CAUSE:
         # It has left its group already, so it is not forgotten: it is tried again when its work fits elsewhere.
         keep = next_try(mark, cluster.seen_at, policy)
     return Plan((ReactivateInstance(host.id, cluster.name, arns, f"{because}: back to ACTIVE", keep),))

@@ -17,6 +17,7 @@ RETIREMENT_CAUSE = "scheduled-retirement"
 STOP_CAUSE = "scheduled-stop"
 MAINTENANCE_CAUSE = "scheduled-maintenance"
 REBALANCE_CAUSE = "rebalance-recommendation"
+SCALE_IN_CAUSE = "scale-in"
 
 RANKS: Mapping[str, int] = MappingProxyType(
     {
@@ -27,6 +28,7 @@ RANKS: Mapping[str, int] = MappingProxyType(
         MAINTENANCE_CAUSE: 3,
         HOOK_CAUSE: 2,
         REBALANCE_CAUSE: 1,
+        SCALE_IN_CAUSE: 0,
     }
 )
 """The more certain and the sooner the end, the higher."""
@@ -37,7 +39,7 @@ TAKEN_BY_EC2 = frozenset({STOPPING_CAUSE, SPOT_CAUSE, RETIREMENT_CAUSE, STOP_CAU
 SCHEDULED = frozenset({RETIREMENT_CAUSE, STOP_CAUSE, MAINTENANCE_CAUSE})
 """Causes that AWS announces days ahead, and may postpone."""
 
-VOLUNTARY = frozenset({REBALANCE_CAUSE})
+VOLUNTARY = frozenset({REBALANCE_CAUSE, SCALE_IN_CAUSE})
 """Causes that are our own choice: within the budget, and given up when they do not work out."""
 
 URGENT = frozenset({STOPPING_CAUSE, SPOT_CAUSE})

@@ -13,7 +13,7 @@ from bulwark.core.cluster import Cluster, ContainerInstance, DrainMark, Host, Ta
 from bulwark.core.draining import GONE, OVER, replace_host
 from bulwark.core.draining_blockers import is_locked, rooms
 from bulwark.core.draining_ends import emptiness, is_daemon
-from bulwark.core.draining_marks import REBALANCE_CAUSE, VOLUNTARY, clock, drains, mark_on, next_try
+from bulwark.core.draining_marks import REBALANCE_CAUSE, clock, drains, mark_on, next_try
 from bulwark.core.packing import Need, Space, place_all
 from bulwark.core.plan import DrainInstance, Finding, MarkInstance, Plan, ReactivateInstance, UnmarkInstance
 from bulwark.core.policies import Policy
@@ -67,11 +67,11 @@ def marked(cluster: Cluster, plan: Plan) -> Cluster:
 
 
 def waiting(cluster: Cluster) -> tuple[str, ...]:
-    """Instances marked for a voluntary drain whose turn has not come, the oldest first."""
+    """Instances that EC2 recommends to leave and whose turn has not come, the oldest first."""
     queue = [
         (mark.since, subject)
         for subject, found in drains(cluster).items()
-        if (mark := mark_on(found)) and mark.cause in VOLUNTARY and any(i.status == "ACTIVE" for i in found)
+        if (mark := mark_on(found)) and mark.cause == REBALANCE_CAUSE and any(i.status == "ACTIVE" for i in found)
     ]
     return tuple(subject for _, subject in sorted(queue))
 
@@ -195,26 +195,36 @@ def _immovable(cluster: Cluster, subject: str) -> str | None:
     examined = {i.arn for i in found} <= cluster.tasks_examined
     if not examined and emptiness(cluster, found) != "empty":
         return "the tasks on it were not looked at"
-    work = _work(cluster, subject)
-    if work and "task protection" in cluster.unread:
-        return "whether its tasks are protected could not be read"
-    reasons = (_held(cluster, t) for t in work)
+    reasons = (_held(cluster, t) for t in _work(cluster, subject))
     return next((reason for reason in reasons if reason is not None), None)
+
+
+def held(cluster: Cluster, task: Task) -> str | None:
+    """Why a task cannot be moved by choice, wherever there is room; None: it can."""
+    service = cluster.service(task.service) if task.service else None
+    if task.service is None:
+        return f"task {task.id} ({task.group}) is standalone"
+    if service is None or not task.known_size:
+        return f"task {task.id} of {task.service} could not be read in full"
+    if is_locked(service):
+        return f"service {service.name} may not move its tasks (min {service.min_healthy_percent} %, max {service.max_percent} %)"
+    if "task protection" in cluster.unread:
+        return "whether its tasks are protected could not be read"
+    if task.protected_until is not None and task.protected_until > cluster.seen_at:
+        return f"task {task.id} of {service.name} is protected until {clock(task.protected_until, cluster.seen_at)}"
+    return None
 
 
 def _held(cluster: Cluster, task: Task) -> str | None:
     """Why one task cannot be proven to move."""
-    service = cluster.service(task.service) if task.service else None
-    if task.service is None:
-        return f"task {task.id} ({task.group}) is standalone"
-    if service is None or not task.known_size or task.requires is None:
+    why = held(cluster, task)
+    if why is not None:
+        return why
+    if task.requires is None:
         return f"task {task.id} of {task.service} could not be read in full"
-    if is_locked(service):
-        return f"service {service.name} may not move its tasks (min {service.min_healthy_percent} %, max {service.max_percent} %)"
-    if service.constrained or task.eni:
-        return f"placement constraints or network interfaces of service {service.name} are not judged here"
-    if task.protected_until is not None and task.protected_until > cluster.seen_at:
-        return f"task {task.id} of {service.name} is protected until {clock(task.protected_until, cluster.seen_at)}"
+    service = cluster.service(task.service or "")
+    if task.eni or (service is not None and service.constrained):
+        return f"placement constraints or network interfaces of service {task.service} are not judged here"
     return None
 
 
@@ -233,7 +243,7 @@ def _taken_back(cluster: Cluster, policy: Policy) -> Plan:
     for subject, found in drains(cluster).items():
         mark, host = mark_on(found), cluster.host(subject)
         arns = tuple(i.arn for i in found if i.status == "DRAINING")
-        if mark is None or host is None or mark.cause not in VOLUNTARY or len(arns) < len(found):
+        if mark is None or host is None or mark.cause != REBALANCE_CAUSE or len(arns) < len(found):
             continue
         if not mark.since + BOOT <= cluster.seen_at < mark.deadline:
             continue  # too early to tell, or given up for its time already

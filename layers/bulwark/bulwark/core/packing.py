@@ -120,10 +120,33 @@ def misfits(need: Need, space: Space) -> tuple[Misfit, ...]:
 
 
 def fits(need: Need, space: Space) -> bool:
-    """Whether the instance can take the task: the same as no misfits, with the cheapest questions first."""
+    """Whether the instance can take the task: the same as no misfits, without the words, and with the cheapest questions first."""
     if need.cpu > space.cpu or need.memory > space.memory or need.gpu > space.gpu:
         return False
-    return not misfits(need, space)
+    return _suits(need, space) and _has_free(need, space)
+
+
+def _suits(need: Need, space: Space) -> bool:
+    """Whether expressions, state, place and attributes allow it. Raises QueryError for any bad expression, whatever else is amiss."""
+    meant = True
+    for expression in need.expressions:
+        meant = query.matches(expression, space) and meant
+    if not meant or space.status != "ACTIVE" or not space.agent_connected or (need.zones and space.zone not in need.zones):
+        return False
+    have = space.attributes
+    return not need.attributes or all(name in have and value in (None, have[name]) for name, value in need.attributes)
+
+
+def _has_free(need: Need, space: Space) -> bool:
+    """Whether what is there of ports and interfaces is free, and no other task of the group is in the way."""
+    if need.distinct and space.groups.get(need.group, 0):
+        return False
+    if space.enis is not None and need.enis > space.enis:
+        return False
+    if not need.ports and not need.ports_udp:
+        return True
+    total = len(space.ports) + len(space.ports_udp) + len(need.ports) + len(need.ports_udp)
+    return total <= MAX_HOST_PORTS and need.ports.isdisjoint(space.ports) and need.ports_udp.isdisjoint(space.ports_udp)
 
 
 def _standing(need: Need, space: Space) -> Iterable[Misfit]:
@@ -303,20 +326,51 @@ def place_all(needs: Iterable[Need], spaces: Iterable[Space]) -> tuple[tuple[tup
     left = list(spaces)
     placed: list[tuple[Need, Space]] = []
     unplaced: list[Need] = []
+    asked: dict[object, bytearray] = {}
+    answers = bytearray()
     at = 0
     before: Need | None = None
     for need in _biggest_first(list(needs)):
         if need != before:
-            at, before = 0, need
+            at, before, answers = 0, need, asked.setdefault(_question(need), bytearray(len(left)))
         # Equal needs stand side by side, and what has just refused one of them refuses the next too: carry on from there.
-        while at < len(left) and not fits(need, left[at]):
-            at += 1
+        at = _first_fit(need, left, at, answers)
         if at == len(left):
             unplaced.append(need)
             continue
         placed.append((need, left[at]))
         left[at] = left[at].take(need)
+        answers[at] = UNASKED
     return tuple(placed), tuple(unplaced)
+
+
+UNASKED, SUITS, UNSUITED = range(3)
+CHANGING = ("task:group", "runningTasksCount")
+"""What of all that an expression can ask changes when a task is placed (developer guide, cluster query language)."""
+
+
+def _question(need: Need) -> object:
+    """Equal for needs of which ``_suits`` says the same, whatever else was placed in between."""
+    if any(subject in expression for expression in need.expressions for subject in CHANGING):
+        return need
+    return need.expressions, need.zones, need.attributes
+
+
+def _first_fit(need: Need, spaces: Sequence[Space], start: int, answers: bytearray) -> int:
+    """The place in ``spaces``, from ``start`` on, of the first that ``fits``; their number if none does.
+
+    Sizes are compared here, without a call, and whether an instance suits is asked once for all needs with the same ``answers``.
+    """
+    cpu, memory, gpu = need.cpu, need.memory, need.gpu
+    for at in range(start, len(spaces)):
+        space = spaces[at]
+        if space.cpu < cpu or space.memory < memory or space.gpu < gpu:
+            continue
+        if answers[at] == UNASKED:
+            answers[at] = SUITS if _suits(need, space) else UNSUITED
+        if answers[at] == SUITS and _has_free(need, space):
+            return at
+    return len(spaces)
 
 
 def _biggest_first(needs: list[Need]) -> list[Need]:

@@ -68,11 +68,15 @@ class ReplaceInstance:
 
 @dataclass(frozen=True, slots=True)
 class TerminateInstance:
-    """End an empty instance: in its group, which keeps its desired capacity, or in EC2 if it belongs to none (``group`` None)."""
+    """End an empty instance: in its group, or in EC2 if it belongs to none (``group`` None).
+
+    The group keeps its desired capacity and launches another, unless ``decrement``: then it has one less.
+    """
 
     target: str
     group: str | None
     reason: str
+    decrement: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,38 @@ class RemoveHook:
     delete: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class SetDesiredCapacity:
+    """Set a group's desired capacity, in its own capacity units: ``before`` is what it was when that was decided.
+
+    Within the group's min and max, and never below what it has: what is to go is drained, and ended with decrement.
+    """
+
+    target: str
+    desired: int
+    before: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutAlarm:
+    """Create, or bring up to date, an alarm of Bulwark's on a cluster's reservation. ``threshold`` in percent. ``target``: its name."""
+
+    target: str
+    cluster: str
+    metric: str
+    threshold: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAlarm:
+    """Delete an alarm that is Bulwark's own and no longer wanted."""
+
+    target: str
+    reason: str
+
+
 Action = (
     DrainInstance
     | MarkInstance
@@ -196,6 +232,9 @@ Action = (
     | RestoreMaxPercent
     | InstallHook
     | RemoveHook
+    | SetDesiredCapacity
+    | PutAlarm
+    | RemoveAlarm
 )
 """Every intended write: a closed union, matched with ``assert_never``."""
 

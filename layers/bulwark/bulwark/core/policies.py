@@ -8,6 +8,9 @@ from typing import Any, Literal, TypeVar
 
 Mode = Literal["observe", "act"]
 
+MOST = 1000
+"""The largest number that an object of names and numbers takes."""
+
 KILL_SWITCH_OFF = frozenset({"", "off"})
 """Values that leave the kill switch off. Any other value is on: one that nobody understands must not let writes through."""
 
@@ -24,6 +27,16 @@ def _choice(default: str, *others: str) -> Any:
 def _whole(default: int, least: int, most: int) -> Any:
     """A field that takes a whole number within bounds."""
     return field(default=default, metadata={"least": least, "most": most})
+
+
+def _counts() -> Any:
+    """A field that takes an object of names and whole numbers."""
+    return field(default_factory=dict, metadata={"counts": True})
+
+
+def _names() -> Any:
+    """A field that takes a list of names, none of them twice."""
+    return field(default=(), metadata={"names": True})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +77,40 @@ class DrainingPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class CapacityPolicy:
+    """How groups are sized. ``enabled``: at all; ``scale_in``: also made smaller.
+
+    Held free beyond what runs and waits: ``headroom_percent`` of it, ``headroom_largest`` times the largest task, and for each
+    service named in ``headroom_tasks`` so many more of its tasks. ``reservation_cpu``, ``reservation_memory``, ``reservation_gpu``:
+    percent of what is registered that may be reserved; 0: no such target. ``alarm_percent``: the reservation at which Bulwark's alarms
+    wake it between two sweeps; 0: no alarms. ``window_minutes``: instances go only if the highest need of so long would still be met.
+    ``scale_in_minutes``: how long an instance's work may take to leave before it is kept after all. ``register_minutes``: how long a
+    launched instance counts as coming. ``order``: groups, cheapest first; those not named follow, Spot first.
+    """
+
+    enabled: bool = True
+    scale_in: bool = True
+    headroom_percent: int = _whole(0, 0, 500)
+    headroom_largest: int = _whole(0, 0, 100)
+    headroom_tasks: Mapping[str, int] = _counts()
+    reservation_cpu: int = _whole(0, 0, 100)
+    reservation_memory: int = _whole(0, 0, 100)
+    reservation_gpu: int = _whole(0, 0, 100)
+    alarm_percent: int = _whole(90, 0, 100)
+    window_minutes: int = _whole(5, 0, 60)
+    scale_in_minutes: int = _whole(30, 1, 1440)
+    register_minutes: int = _whole(10, 1, 60)
+    order: tuple[str, ...] = _names()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One cluster's policy. ``mode`` can hold the cluster to observe; it cannot make an observing stack act."""
 
     mode: Literal["observe"] | None = None
     disruption: DisruptionPolicy = field(default_factory=DisruptionPolicy)
     draining: DrainingPolicy = field(default_factory=DrainingPolicy)
+    capacity: CapacityPolicy = field(default_factory=CapacityPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +142,11 @@ def read_policy(text: str, where: str, base: Policy | None = None) -> Policy:
         mode=mode,
         disruption=_section(values.get("disruption", {}), where, "disruption", base.disruption),
         draining=_section(values.get("draining", {}), where, "draining", base.draining),
+        capacity=_section(values.get("capacity", {}), where, "capacity", base.capacity),
     )
 
 
-Section = TypeVar("Section", DisruptionPolicy, DrainingPolicy)
+Section = TypeVar("Section", DisruptionPolicy, DrainingPolicy, CapacityPolicy)
 
 
 def _section(value: Any, where: str, path: str, base: Section) -> Section:
@@ -113,7 +155,8 @@ def _section(value: Any, where: str, path: str, base: Section) -> Section:
     for spec in fields(base):
         if spec.name in given:
             _check(given[spec.name], spec, f"{where}: {path}.{spec.name}")
-    return replace(base, **given)
+    changes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    return replace(base, **changes)
 
 
 def _check(value: Any, spec: Field[Any], path: str) -> None:
@@ -125,6 +168,14 @@ def _check(value: Any, spec: Field[Any], path: str) -> None:
         least, most = spec.metadata["least"], spec.metadata["most"]
         fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
         fix = f"a whole number from {least} to {most}"
+    elif "counts" in spec.metadata:
+        fits = isinstance(value, dict) and all(
+            isinstance(n, int) and not isinstance(n, bool) and n in range(MOST + 1) for n in value.values()
+        )
+        fix = f'an object of names and whole numbers up to {MOST}, such as {{"web": 2}}'
+    elif "names" in spec.metadata:
+        fits = isinstance(value, list) and all(isinstance(n, str) and n for n in value) and len(set(value)) == len(value)
+        fix = 'a list of names, none twice, such as ["orders-spot", "orders"]'
     else:
         fits, fix = isinstance(value, bool), "true or false"
     if not fits:

@@ -84,6 +84,37 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservationAlarm:
+    """An alarm on a reservation metric of a cluster changed its state, whichever way: look at what is reserved and what waits there."""
+
+    cluster: str
+    alarm: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementFailure:
+    """ECS could not place a task, or start one. ``subject``: the service's name, or the task's id. Why is looked at, not believed."""
+
+    cluster: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchFailure:
+    """A group could not launch an instance. Its cluster is not known yet, nor whether it is a group of ours."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An instance has just registered with a cluster: what waited for it can be decided."""
+
+    cluster: str
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Irrelevant:
     """A sound event that asks nothing of us. ``subject`` is what it is about, ``because`` says why nothing follows."""
 
@@ -94,5 +125,11 @@ class Irrelevant:
 Notice = SpotInterruption | RebalanceRecommendation | TerminateHook | ScheduledChange | InstanceState
 """What is about one EC2 instance, whose cluster is not known yet."""
 
-Signal = Notice | DrainProgress | Sweep | Irrelevant
-"""Every kind of event Bulwark acts on: a closed union, matched with ``assert_never``."""
+DrainSignal = Notice | DrainProgress | Sweep | Irrelevant
+"""What wakes the function ``draining``: a closed union, matched with ``assert_never``."""
+
+CapacitySignal = ReservationAlarm | PlacementFailure | LaunchFailure | Registration | Sweep | Irrelevant
+"""What wakes the function ``capacity``: a closed union, matched with ``assert_never``."""
+
+Signal = DrainSignal | CapacitySignal
+"""Every kind of event Bulwark acts on."""

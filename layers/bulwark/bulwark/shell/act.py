@@ -12,18 +12,21 @@ from bulwark.core.plan import (
     InstallHook,
     MarkInstance,
     Outcome,
+    PutAlarm,
     RaiseMaxPercent,
     ReactivateInstance,
     RecordHeartbeat,
+    RemoveAlarm,
     RemoveHook,
     ReplaceInstance,
     RestoreMaxPercent,
     RunTask,
+    SetDesiredCapacity,
     StopTask,
     TerminateInstance,
     UnmarkInstance,
 )
-from bulwark.shell import act_groups, act_instances, act_work
+from bulwark.shell import act_capacity, act_groups, act_instances, act_work
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -72,6 +75,8 @@ def _single(aws: Aws, ledger: Ledger, action: Action, now: datetime) -> str | No
     match action:
         case CompleteLifecycleAction() | RecordHeartbeat() | InstallHook() | RemoveHook():
             error = _on_hook(aws, action)
+        case SetDesiredCapacity() | PutAlarm() | RemoveAlarm():
+            error = act_capacity.perform(aws, action)
         case TerminateInstance():
             error = act_groups.terminate(aws, action)
         case StopTask():

@@ -54,7 +54,9 @@ def terminate(aws: Aws, action: TerminateInstance) -> str | None:
         if action.group is None:
             aws.ec2.terminate_instances(InstanceIds=[action.target])
         else:
-            aws.autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=action.target, ShouldDecrementDesiredCapacity=False)
+            aws.autoscaling.terminate_instance_in_auto_scaling_group(
+                InstanceId=action.target, ShouldDecrementDesiredCapacity=action.decrement
+            )
     except AWS_ERRORS as error:
         return None if already(error, NO_LONGER_THERE) else explain(error)
     return None

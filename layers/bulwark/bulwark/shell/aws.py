@@ -14,6 +14,7 @@ from bulwark.shell.pace import Pace
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ecs import ECSClient
@@ -27,6 +28,10 @@ PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_
 
 BRIEF = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=2)
 """For reading policies: nobody's drain waits for Parameter Store longer than this."""
+
+
+IAM_NAMES = {"monitoring": "cloudwatch"}
+"""What IAM calls a service whose calls are signed under another name."""
 
 
 class Aws:
@@ -48,6 +53,11 @@ class Aws:
         """Made when first used: only a decision that left something undone needs the table."""
         return self._session.client("dynamodb", config=BRIEF)
 
+    @cached_property
+    def cloudwatch(self) -> CloudWatchClient:
+        """Made when first used: only ``capacity`` has alarms."""
+        return self._session.client("cloudwatch", config=BRIEF)
+
     def take_calls(self) -> dict[str, int]:
         """The calls since last asked, by operation, and start counting anew."""
         taken = dict(sorted(self.calls.items()))
@@ -55,7 +65,8 @@ class Aws:
         return taken
 
     def _before_call(self, model: Any, **_: Any) -> None:
-        operation = f"{model.service_model.signing_name}:{model.name}"
+        service = model.service_model.signing_name
+        operation = f"{IAM_NAMES.get(service, service)}:{model.name}"
         self.pace.wait(operation)
         self.calls[operation] += 1
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from bulwark.core.signals import Notice, Signal
+    from bulwark.core.signals import DrainSignal, Notice
     from bulwark.shell.aws import Aws
     from bulwark.shell.ledger import Ledger
     from bulwark.shell.policy_book import PolicyBook
@@ -52,7 +52,7 @@ class _Sorted:
     irrelevant: list[Irrelevant] = field(default_factory=list)
     swept: bool = False
 
-    def add(self, signal: Signal) -> None:
+    def add(self, signal: DrainSignal) -> None:
         """Put a signal where it belongs. Several sweeps in one delivery are one."""
         match signal:
             case SpotInterruption() | RebalanceRecommendation() | TerminateHook() | ScheduledChange() | InstanceState():
@@ -65,7 +65,7 @@ class _Sorted:
                 self.irrelevant.append(signal)
 
 
-def subject_of(signal: Signal) -> str | None:
+def subject_of(signal: DrainSignal) -> str | None:
     """What a signal's record stands or falls with: the instance it is about, or the sweep. None: it asks nothing."""
     match signal:
         case Sweep():
@@ -79,7 +79,7 @@ def subject_of(signal: Signal) -> str | None:
 def drain(
     aws: Aws,
     policies: PolicyBook,
-    signals: Sequence[Signal],
+    signals: Sequence[DrainSignal],
     now: datetime,
     remaining: Callable[[], float] = lambda: float("inf"),
     *,

@@ -45,14 +45,14 @@ class Line:
 class OfCluster:
     """One cluster's part of an invocation: its policy and mode, and the decision that comes together."""
 
-    def __init__(self, line: Line, name: str, subjects: Iterable[str]) -> None:
-        """``subjects``: the ids that the events are about."""
+    def __init__(self, line: Line, name: str, subjects: Iterable[str], stem: str = STEM) -> None:
+        """``subjects``: the ids that the events are about; ``stem``: the function that decides."""
         self.line = line
         self.name = name
         standing, findings = line.policies.standing(name)
         self.policy: Policy = standing.policy
         self.mode: Mode = standing.mode
-        self.decision = Decision(STEM, name, Plan(findings=findings), subjects=frozenset(subjects))
+        self.decision = Decision(stem, name, Plan(findings=findings), subjects=frozenset(subjects))
         if standing.mode == "observe":
             note = Finding("observing", name, f"{standing.because}: what is decided is not done")
             self.decision.plan += Plan(findings=(note,))

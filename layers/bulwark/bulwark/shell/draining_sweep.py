@@ -11,7 +11,7 @@ from bulwark.core.draining_blockers import decide_blockers
 from bulwark.core.draining_ends import decide_ends, emptiness
 from bulwark.core.draining_ghosts import decide_ghosts
 from bulwark.core.draining_hooks import INSTALLING, decide_hooks
-from bulwark.core.draining_marks import VOLUNTARY, deadline_of, drains, mark_on
+from bulwark.core.draining_marks import REBALANCE_CAUSE, deadline_of, drains, mark_on
 from bulwark.core.draining_remedies import decide_remedies, decide_restores
 from bulwark.core.plan import Finding, Plan, TerminateInstance
 from bulwark.core.signals import HOOK_NAME
@@ -284,7 +284,7 @@ class Swept(OfCluster):
 
     def _voluntary(self, cluster: Cluster) -> None:
         """What is to be drained by our own choice takes its turn, on a look at the whole cluster."""
-        marked = {i for i, found in drains(cluster).items() if (mark := mark_on(found)) and mark.cause in VOLUNTARY}
+        marked = {i for i, found in drains(cluster).items() if (mark := mark_on(found)) and mark.cause == REBALANCE_CAUSE}
         if not marked:
             return
         whole = observe_cluster(self.line.aws, self.name, self.line.now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bulwark.core.draining_marks import VOLUNTARY, drains, mark_on
+from bulwark.core.draining_marks import REBALANCE_CAUSE, drains, mark_on
 from bulwark.core.draining_voluntary import decide_marks, decide_turns, waiting
 from bulwark.core.plan import Finding, Plan
 from bulwark.shell.aws import AWS_ERRORS, explain
@@ -69,4 +69,4 @@ def _in_full(of: OfCluster, cluster: Cluster) -> Cluster:
 
 def _marked(cluster: Cluster) -> set[str]:
     """The instances that are being drained, or wait for it, by our own choice."""
-    return {i for i, found in drains(cluster).items() if (mark := mark_on(found)) and mark.cause in VOLUNTARY}
+    return {i for i, found in drains(cluster).items() if (mark := mark_on(found)) and mark.cause == REBALANCE_CAUSE}

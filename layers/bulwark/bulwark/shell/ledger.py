@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 JOURNAL_DAYS = 30
 """How long an entry is kept: long enough for a monthly review."""
 
-LEASE_SECONDS = 60
+LEASE_SECONDS = 150
 """How long a lease is held if whoever has it dies: longer than a function runs."""
 
 RAISED = "raised"
@@ -132,6 +132,18 @@ class Ledger:
             notes[cluster] = (*notes.get(cluster, ()), note)
         return Notes(notes, begin)
 
-    def note_begin(self, cluster: str) -> None:
-        """Note with which cluster the next sweep begins, as this one has no time for it. Raises what AWS raised."""
-        self._aws.dynamodb.put_item(TableName=self._table, Item={"pk": {"S": RAISED}, "sk": {"S": BEGIN}, "cluster": {"S": cluster}})
+    def note_begin(self, cluster: str, whose: str = RAISED) -> None:
+        """Note with which cluster the next sweep begins, as this one has no time for it. Raises what AWS raised.
+
+        ``whose``: the partition of the sweep's notes.
+        """
+        self._aws.dynamodb.put_item(TableName=self._table, Item={"pk": {"S": whose}, "sk": {"S": BEGIN}, "cluster": {"S": cluster}})
+
+    def begin(self, whose: str) -> str | None:
+        """With which cluster the sweep begins whose notes are in partition ``whose``. Raises what AWS raised."""
+        answer = self._aws.dynamodb.query(
+            TableName=self._table,
+            KeyConditionExpression="pk = :pk AND sk = :sk",
+            ExpressionAttributeValues={":pk": {"S": whose}, ":sk": {"S": BEGIN}},
+        )
+        return next((item["cluster"]["S"] for item in answer["Items"]), None)

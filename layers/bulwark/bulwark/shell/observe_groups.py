@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bulwark.shell import translate
 from bulwark.shell.aws import explain
@@ -57,6 +57,20 @@ def observe_opted_in(aws: Aws) -> tuple[Group, ...]:
     return tuple(translate.group(g) for page in pages for g in page["AutoScalingGroups"])
 
 
+def observe_groups_of(aws: Aws, cluster: str) -> tuple[Group, ...]:
+    """The groups that opted in for ``cluster``. Raises what AWS raised."""
+    pages = aws.autoscaling.get_paginator("describe_auto_scaling_groups").paginate(
+        Filters=[{"Name": f"tag:{translate.CLUSTER_TAG}", "Values": [cluster]}], PaginationConfig={"PageSize": DESCRIBE_GROUPS}
+    )
+    return tuple(translate.group(g) for page in pages for g in page["AutoScalingGroups"])
+
+
+def observe_group(aws: Aws, name: str) -> Group | None:
+    """One group; None if there is none of that name. Raises what AWS raised."""
+    answer = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    return next((translate.group(g) for g in answer["AutoScalingGroups"]), None)
+
+
 def observe_hooks(aws: Aws, group: Group) -> Group:
     """The group with its lifecycle hooks. Raises what AWS raised."""
     answer = aws.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=group.name)
@@ -64,22 +78,34 @@ def observe_hooks(aws: Aws, group: Group) -> Group:
 
 
 def observe_providers(aws: Aws, groups: Iterable[str]) -> frozenset[str]:
-    """Those of ``groups`` whose capacity provider has managed draining; if that cannot be read, all of them.
-
-    Capacity providers are listed whole, as they cannot be asked for by group.
-    """
+    """Those of ``groups`` whose capacity provider has managed draining; if that cannot be read, all of them."""
     wanted = frozenset(groups)
     if not wanted:
         return wanted
-    found: set[str] = set()
-    token: dict[str, str] = {}
     try:
-        while True:
-            answer = aws.ecs.describe_capacity_providers(**token)  # type: ignore[arg-type]
-            providers = [translate.capacity_provider(p) for p in whole(answer, "capacity providers")["capacityProviders"]]
-            found |= {p.group for p in providers if p.group and p.managed_draining}
-            if "nextToken" not in answer:
-                return wanted & found
-            token = {"nextToken": answer["nextToken"]}
+        return wanted & {p.group for p in _every_provider(aws) if p.group and p.managed_draining}
     except READ_ERRORS:
         return wanted
+
+
+def observe_managed(aws: Aws, cluster: Cluster) -> Cluster:
+    """The snapshot with the capacity providers of its groups. No call where ECS has none in front of them."""
+    names = {g.name for g in cluster.groups if g.ecs_managed}
+    if not names:
+        return cluster
+    try:
+        return replace(cluster, capacity_providers=tuple(p for p in _every_provider(aws) if p.group in names))
+    except READ_ERRORS as error:
+        return replace(cluster, unread={**cluster.unread, "capacity providers": explain(error)})
+
+
+def _every_provider(aws: Aws) -> list[CapacityProvider]:
+    """Capacity providers, listed whole: they cannot be asked for by group. Raises what AWS raised."""
+    found: list[CapacityProvider] = []
+    token: Any = {}
+    while True:
+        answer = whole(aws.ecs.describe_capacity_providers(**token), "capacity providers")
+        found += [translate.capacity_provider(p) for p in answer["capacityProviders"]]
+        if "nextToken" not in answer:
+            return found
+        token = {"nextToken": answer["nextToken"]}

@@ -54,20 +54,25 @@ def observe_stopping(aws: Aws, cluster: Cluster, arns: Sequence[str]) -> Cluster
 
 def _with_tasks(aws: Aws, cluster: Cluster, task_arns: Iterable[str], *, tags: bool) -> Cluster:
     """The snapshot with these tasks, and those of their services that it lacks. Raises what AWS raised."""
-    tasks: list[Task] = []
-    services: list[Service] = []
-    extra: Any = {"include": ["TAGS"]} if tags else {}
-    for some in chunks(task_arns, DESCRIBE):
-        answer = whole(aws.ecs.describe_tasks(cluster=cluster.name, tasks=some, **extra), "tasks")
-        tasks += [translate.task(t) for t in answer["tasks"]]
+    tasks = describe_tasks(aws, cluster.name, task_arns, tags=tags)
     known = {s.name for s in cluster.services} | (cluster.daemons or frozenset())
-    services = _services(aws, cluster.name, {t.service for t in tasks if t.service} - known)
+    services = services_named(aws, cluster.name, {t.service for t in tasks if t.service} - known)
     fresh = {t.arn for t in tasks}
     kept = tuple(t for t in cluster.tasks if t.arn not in fresh)
     return replace(cluster, tasks=kept + tuple(tasks), services=cluster.services + tuple(services))
 
 
-def _services(aws: Aws, cluster: str, names: Iterable[str]) -> list[Service]:
+def describe_tasks(aws: Aws, cluster: str, task_arns: Iterable[str], *, tags: bool = False) -> list[Task]:
+    """Tasks by ARN, with their ``tags`` if asked for. Raises what AWS raised."""
+    extra: Any = {"include": ["TAGS"]} if tags else {}
+    tasks: list[Task] = []
+    for some in chunks(task_arns, DESCRIBE):
+        answer = whole(aws.ecs.describe_tasks(cluster=cluster, tasks=some, **extra), "tasks")
+        tasks += [translate.task(t) for t in answer["tasks"]]
+    return tasks
+
+
+def services_named(aws: Aws, cluster: str, names: Iterable[str]) -> list[Service]:
     """Services by name. Raises what AWS raised."""
     services: list[Service] = []
     for some in chunks(sorted(names), DESCRIBE_SERVICES):
@@ -79,7 +84,7 @@ def _services(aws: Aws, cluster: str, names: Iterable[str]) -> list[Service]:
 def observe_services(aws: Aws, cluster: Cluster, names: Iterable[str]) -> Cluster:
     """The snapshot with the services ``names`` as well."""
     try:
-        found = _services(aws, cluster.name, set(names) - {s.name for s in cluster.services})
+        found = services_named(aws, cluster.name, set(names) - {s.name for s in cluster.services})
     except READ_ERRORS as error:
         return replace(cluster, unread={**cluster.unread, "services": explain(error)})
     return replace(cluster, services=cluster.services + tuple(found))

@@ -7,29 +7,29 @@ signal for each.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from bulwark.core.cluster import DRAIN_ATTRIBUTE
 from bulwark.core.signals import (
     HOOK_NAME,
     ChangeKind,
     DrainProgress,
+    DrainSignal,
     InstanceState,
     InterruptionAction,
     Irrelevant,
     RebalanceRecommendation,
     ScheduledChange,
-    Signal,
     SpotInterruption,
     Sweep,
     TerminateHook,
 )
 from bulwark.shell.parse_fields import (
-    CLUSTER_NAME,
     INSTANCE_ID,
     TOKEN,
     EventError,
     Node,
+    cluster_name,
     detail_of,
     instance_id,
     json_object,
@@ -43,25 +43,38 @@ STATES = ("pending", "running", "stopping", "stopped", "shutting-down", "termina
 ENDING = frozenset(STATES[2:])
 """States that an instance leaves the cluster by."""
 
-Signals = tuple[Signal, ...]
+Signals = tuple[DrainSignal, ...]
+
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+"""What the events of one function become: one of its signals."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Generic[T]):
     """One delivery from SQS: signals or an error for each record, by message id."""
 
-    signals: Mapping[str, Signals]
+    signals: Mapping[str, tuple[T, ...]]
     errors: Mapping[str, str]
 
 
-def parse_batch(records: Sequence[Mapping[str, Any]], region: str = "") -> Batch:
+class Parse(Protocol[T_co]):
+    """How a function's events become its signals."""
+
+    def __call__(self, body: str, region: str = "", *, redelivered: bool = False) -> tuple[T_co, ...]:
+        """The signals of one event, from its JSON. Raises EventError."""
+        ...
+
+
+def parse_batch(records: Sequence[Mapping[str, Any]], region: str = "", *, parse: Parse[T]) -> Batch[T]:
     """Parse every record on its own, so that a bad one takes no other with it. ``region``: the function's own."""
-    signals: dict[str, Signals] = {}
+    signals: dict[str, tuple[T, ...]] = {}
     errors: dict[str, str] = {}
     for record in records:
         message_id = str(record["messageId"])
         try:
-            signals[message_id] = parse_event(record.get("body", ""), region, redelivered=_redelivered(record))
+            signals[message_id] = parse(record.get("body", ""), region, redelivered=_redelivered(record))
         except EventError as error:
             errors[message_id] = str(error)
     return Batch(signals, errors)
@@ -72,18 +85,27 @@ def _redelivered(record: Mapping[str, Any]) -> bool:
     return str(record.get("attributes", {}).get("ApproximateReceiveCount", "1")) != "1"
 
 
-def parse_event(body: str, region: str = "", *, redelivered: bool = False) -> Signals:
-    """Parse one EventBridge event from its JSON. Raises EventError."""
+Parsers = Mapping[tuple[str, str], Callable[[Node, str], tuple[T, ...]]]
+"""What makes signals of an event, by source and detail-type; it gets the event and the function's own Region."""
+
+
+def parse_by_kind(body: str, region: str, parsers: Parsers[T]) -> tuple[T, ...]:
+    """Parse one EventBridge event from its JSON by the one of ``parsers`` that is for its kind. Raises EventError."""
     event = json_object(body)
     if "detail-type" not in event and event.get("Event") == "autoscaling:TEST_NOTIFICATION":
         raise EventError("Event: a TEST_NOTIFICATION of Auto Scaling, not an EventBridge event: remove that notification from this queue")
     detail_type, source = event.get("detail-type"), event.get("source")
-    parser = _PARSERS.get((source, detail_type)) if isinstance(source, str) and isinstance(detail_type, str) else None
+    parser = parsers.get((source, detail_type)) if isinstance(source, str) and isinstance(detail_type, str) else None
     if parser is None:
         raise EventError(
             f"detail-type: {shown(detail_type)} from source {shown(source)} is unknown here: point only Bulwark's own rules at this queue"
         )
-    signals = parser(event, region)
+    return parser(event, region)
+
+
+def parse_event(body: str, region: str = "", *, redelivered: bool = False) -> Signals:
+    """Parse one EventBridge event for ``draining`` from its JSON. Raises EventError."""
+    signals = parse_by_kind(body, region, _PARSERS)
     return tuple(replace(s, redelivered=redelivered) if isinstance(s, SpotInterruption) else s for s in signals)
 
 
@@ -169,9 +191,7 @@ def _entity(entity: Any) -> str | None:
 def _progress(event: Node, _region: str) -> Signals:
     detail = detail_of(event)
     instance = instance_id(detail.get("ec2InstanceId"), "detail.ec2InstanceId")
-    cluster = text(detail, "clusterArn").rpartition("/")[2]
-    if not CLUSTER_NAME.fullmatch(cluster):
-        raise EventError(f"detail.clusterArn: {shown(detail['clusterArn'])} names no cluster: send the event as EventBridge delivers it")
+    cluster = cluster_name(detail)
     attributes = detail.get("attributes", [])
     ours = isinstance(attributes, list) and any(isinstance(a, dict) and a.get("name") == DRAIN_ATTRIBUTE for a in attributes)
     if detail.get("status") != "DRAINING" or not ours:
@@ -179,17 +199,18 @@ def _progress(event: Node, _region: str) -> Signals:
     return (DrainProgress(cluster, instance),)
 
 
-def _sweep(event: Node, _region: str) -> Signals:
+def sweep(event: Node, _region: str) -> tuple[Sweep, ...]:
+    """The minute's sweep, which every function has. Raises EventError."""
     return (Sweep(moment(event.get("time"))),)
 
 
-_PARSERS: Mapping[tuple[str, str], Callable[[Node, str], Signals]] = {
+_PARSERS: Parsers[DrainSignal] = {
     ("aws.ec2", "EC2 Spot Instance Interruption Warning"): _spot,
     ("aws.ec2", "EC2 Instance Rebalance Recommendation"): _rebalance,
     ("aws.ec2", "EC2 Instance State-change Notification"): _state,
     ("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action"): _terminate_hook,
     ("aws.health", "AWS Health Event"): _health,
     ("aws.ecs", "ECS Container Instance State Change"): _progress,
-    ("aws.events", "Scheduled Event"): _sweep,
+    ("aws.events", "Scheduled Event"): sweep,
 }
-"""What Bulwark's rules deliver, by source and detail-type."""
+"""What the rules of ``draining`` deliver."""

@@ -60,6 +60,14 @@ def text(detail: Node, name: str, pattern: re.Pattern[str] | None = None) -> str
     return value
 
 
+def cluster_name(detail: Node) -> str:
+    """The name in the detail's ``clusterArn``. Raises EventError."""
+    name = text(detail, "clusterArn").rpartition("/")[2]
+    if not CLUSTER_NAME.fullmatch(name):
+        raise EventError(f"detail.clusterArn: {shown(detail['clusterArn'])} names no cluster: send the event as EventBridge delivers it")
+    return name
+
+
 def moment(value: Any, field: str = "time") -> datetime:
     """A time, in UTC, written as ISO 8601 or, as AWS Health does, as RFC 1123. Raises EventError."""
     try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger, Metrics
 
+    from bulwark.core.capacity_figures import Figures
     from bulwark.core.plan import Outcome
     from bulwark.shell.ledger import Ledger
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Decision:
     """What one function decided for one cluster in one invocation, as it comes together.
 
-    ``cluster`` is None for what belongs to no cluster of ours; ``subjects`` are the ids the events were about.
+    ``cluster`` is None for what belongs to no cluster of ours; ``subjects`` are the ids the events were about;
+    ``figures`` what a decision about a cluster's size came from.
     """
 
     function: str
@@ -38,6 +40,7 @@ class Decision:
     outcomes: tuple[Outcome, ...] = ()
     calls: dict[str, int] = field(default_factory=dict)
     error: str | None = None
+    figures: Figures | None = None
 
     def count(self, calls: Mapping[str, int]) -> None:
         """Add calls that were made for this decision."""
@@ -92,7 +95,22 @@ class Reporter:
                 self._ledger.record(document | {"error": decision.error}, at, request_id)
             except AWS_ERRORS as error:
                 self._logger.error("journal not written", extra={"error": explain(error)})  # noqa: TRY400  one line, not a traceback
+        if decision.figures is not None and decision.cluster is not None:
+            self._measured(decision.cluster, decision.figures)
         self._logger.info("decision", extra={"decision": document})
+
+    def _measured(self, cluster: str, figures: Figures) -> None:
+        """The figures of a cluster and of its groups, each under its own dimensions. What is not known is left out: it is not zero."""
+        from aws_lambda_powertools.metrics import EphemeralMetrics
+
+        for group, measured in figures.measured().items():
+            metrics = EphemeralMetrics(namespace=self._metrics.namespace, service=self._metrics.service)
+            metrics.add_dimension("Cluster", cluster)
+            if group:
+                metrics.add_dimension("Group", group)
+            for name, (unit, value) in measured.items():
+                metrics.add_metric(name, MetricUnit(unit), value)
+            metrics.flush_metrics()
 
     def close(self, *, records: int, retried: int, unswept: bool = False) -> None:
         """End of the invocation: how many records came and how many go back, and everything measured is written out.

@@ -15,6 +15,7 @@ from bulwark.core.cluster import (
     GroupMember,
     Hook,
     Host,
+    InstanceTypeOption,
     Market,
     Resources,
     Service,
@@ -42,6 +43,15 @@ ECS_MANAGED_TAG = "AmazonECSManaged"
 FIRST_DYNAMIC_PORT = 32768
 """Host ports from here up are taken as dynamic, and dynamic ports play no part in placement (Linux ephemeral range)."""
 
+ELSEWHERE = frozenset({"FARGATE", "EXTERNAL"})
+"""Launch types of tasks that run on no EC2 instance."""
+
+FARGATE = frozenset({"FARGATE", "FARGATE_SPOT"})
+"""AWS's own capacity providers."""
+
+ZONE_FIELD = "attribute:ecs.availability-zone"
+"""What a strategy spreads over to have its tasks in several zones."""
+
 ALL = 100
 """Percent; what Auto Scaling takes as the On-Demand share where a policy does not say."""
 
@@ -62,6 +72,7 @@ def host(instance: Mapping[str, Any]) -> Host:
         zone=instance.get("Placement", {}).get("AvailabilityZone", ""),
         instance_type=instance.get("InstanceType", ""),
         market="spot" if instance.get("InstanceLifecycle") == "spot" else "on-demand",
+        launched=instance.get("LaunchTime"),
     )
 
 
@@ -170,9 +181,15 @@ def _whole(own: str | None, parts: Any) -> int | None:
 
 
 def service(described: Mapping[str, Any]) -> Service:
-    """One entry of DescribeServices. ECS's defaults: 100/200, and 0/100 for a daemon service."""
+    """One entry of DescribeServices. ECS's defaults: 100/200, 0/100 for a daemon service; without strategy it spreads over zones."""
     daemon = described.get("schedulingStrategy") == "DAEMON"
     bounds = described.get("deploymentConfiguration", {})
+    deployments = described.get("deployments", ())
+    newest = next((d for d in deployments if d.get("status") == "PRIMARY"), None)
+    rules = described.get("placementConstraints", ())
+    strategy = described.get("placementStrategy", ())
+    providers = tuple(p["capacityProvider"] for p in described.get("capacityProviderStrategy", ()))
+    network = described.get("networkConfiguration", {}).get("awsvpcConfiguration", {})
     return Service(
         name=described["serviceName"],
         desired=described.get("desiredCount", 0),
@@ -181,29 +198,75 @@ def service(described: Mapping[str, Any]) -> Service:
         daemon=daemon,
         min_healthy_percent=bounds.get("minimumHealthyPercent", 0 if daemon else 100),
         max_percent=bounds.get("maximumPercent", 100 if daemon else 200),
-        constrained=bool(described.get("placementConstraints")),
+        constrained=bool(rules),
+        definition=described.get("taskDefinition", ""),
+        missing=None if newest is None else _missing(newest),
+        rolling=len(deployments) > 1,
+        expressions=tuple(r.get("expression", "") for r in rules if r.get("type") == "memberOf"),
+        distinct=any(r.get("type") == "distinctInstance" for r in rules),
+        subnets=tuple(network.get("subnets", ())),
+        zones=None if network.get("subnets") else frozenset(),
+        spreads=not strategy or any(s.get("type") == "spread" and s.get("field") == ZONE_FIELD for s in strategy),
+        providers=providers,
+        fargate=described.get("launchType") in ELSEWHERE or bool(providers and set(providers) <= FARGATE),
     )
+
+
+def _missing(deployment: Mapping[str, Any]) -> int:
+    """Tasks that a deployment lacks."""
+    there = deployment.get("runningCount", 0) + deployment.get("pendingCount", 0)
+    return max(0, int(deployment.get("desiredCount", 0)) - int(there))
 
 
 def group(described: Mapping[str, Any]) -> Group:
     """One entry of DescribeAutoScalingGroups."""
     tags = {t["Key"]: t.get("Value", "") for t in described.get("Tags", ())}
+    members = tuple(_member(m) for m in described.get("Instances", ()))
     return Group(
         name=described["AutoScalingGroupName"],
         min=described["MinSize"],
         desired=described["DesiredCapacity"],
         max=described["MaxSize"],
         cluster=tags.get(CLUSTER_TAG) or None,
-        members=tuple(
-            GroupMember(m["InstanceId"], m["LifecycleState"], m.get("AvailabilityZone", ""), m.get("HealthStatus") != "Unhealthy")
-            for m in described.get("Instances", ())
-        ),
+        members=members,
         suspended=frozenset(p["ProcessName"] for p in described.get("SuspendedProcesses", ())),
         market=_market(described),
         ecs_managed=ECS_MANAGED_TAG in tags,
         capacity_rebalance=bool(described.get("CapacityRebalance")),
         hook_tag=tags.get(HOOK_TAG),
+        types=_types(described) or tuple(InstanceTypeOption(t) for t in sorted({m.instance_type for m in members if m.instance_type})),
+        zones=tuple(described.get("AvailabilityZones", ())),
+        in_units=described.get("DesiredCapacityType", "units") not in ("", "units"),
+        template=_template(described),
     )
+
+
+def _member(described: Mapping[str, Any]) -> GroupMember:
+    """One of a group's Instances. WeightedCapacity is text, and there only where the group weighs its types."""
+    return GroupMember(
+        described["InstanceId"],
+        described["LifecycleState"],
+        described.get("AvailabilityZone", ""),
+        described.get("HealthStatus") != "Unhealthy",
+        described.get("InstanceType", ""),
+        int(described.get("WeightedCapacity") or 1),
+        bool(described.get("ProtectedFromScaleIn")),
+    )
+
+
+def _types(described: Mapping[str, Any]) -> tuple[InstanceTypeOption, ...]:
+    """The types that a mixed-instances policy names. One that names requirements instead leaves them open."""
+    overrides = described.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("Overrides", ())
+    named = {o["InstanceType"]: int(o.get("WeightedCapacity") or 1) for o in overrides if o.get("InstanceType")}
+    return tuple(InstanceTypeOption(name, weight) for name, weight in sorted(named.items()))
+
+
+def _template(described: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Id (or name, if there is no id) and version of the launch template."""
+    mixed = described.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
+    found = described.get("LaunchTemplate") or mixed or {}
+    which = found.get("LaunchTemplateId") or found.get("LaunchTemplateName")
+    return (which, found.get("Version", "$Default")) if which else None
 
 
 def hook(described: Mapping[str, Any]) -> Hook:
