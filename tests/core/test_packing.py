@@ -304,3 +304,21 @@ def test_a_bad_expression_is_an_error_wherever_there_is_room() -> None:
     with pytest.raises(QueryError):
         place_all([bad], [ROOMY])
     assert place_all([replace(bad, cpu=1025)], [ROOMY]) == ((), (replace(bad, cpu=1025),))
+
+
+def test_each_instance_is_asked_once_by_all_that_ask_the_same() -> None:
+    """What an instance can never take is found out once: more kinds of tasks cost no more questions."""
+    asked: list[str] = []
+
+    class Watched(dict[str, str | None]):
+        """Attributes that notice being asked for."""
+
+        def __contains__(self, name: object) -> bool:
+            """Note the question."""
+            asked.append(str(name))
+            return super().__contains__(name)
+
+    several = [Space(f"arn/{n}", f"i-{n}", 1000, 1000, attributes=Watched(a=None)) for n in range(30)]
+    needs = [Need(cpu=100 + n, attributes=(("b", None),)) for n in range(40)]
+    assert place_all(needs, several) == ((), tuple(reversed(needs)))
+    assert len(asked) == 30

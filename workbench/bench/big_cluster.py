@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from bulwark.core.cluster import (
     Cluster,
@@ -62,7 +63,7 @@ def big_cluster(instances: int, tasks: int, services: int, waiting: int, seed: i
     differ in size, in the attributes they require, in network mode and constraints. Tasks are there as counts alone, but for those on the
     registrations ``looked_at``, by ARN: as one look leaves it, since nobody describes 50,000 tasks to size a cluster.
     """
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 (the same numbers every time are what is wanted)
     definitions = tuple(_definition(n, chance) for n in range(services))
     wanted = [_service(n, chance) for n in range(services)]
     machines = _filled(instances, tasks, definitions, wanted, chance)
@@ -90,7 +91,7 @@ def big_cluster(instances: int, tasks: int, services: int, waiting: int, seed: i
 def _definition(number: int, chance: random.Random) -> Definition:
     """What one task of a service asks for: every fifth is awsvpc, most require some attributes."""
     awsvpc = number % 5 == 0
-    able = [name for name, value in agent_attributes(AGENT).items() if value is None]
+    able = [name for name, value in _of_the_agent().items() if value is None]
     requires = tuple((name, None) for name in sorted(chance.sample(able, chance.randrange(8))))
     cpu = LEAST if not number else chance.choice([512, 1024, 1024, 2048])
     return Definition(f"{ARN}:task-definition/service-{number}:7", cpu, cpu * chance.choice([1, 2, 4]), enis=int(awsvpc), requires=requires)
@@ -128,12 +129,18 @@ def _filled(
     return machines
 
 
+@cache
+def _of_the_agent() -> Mapping[str, str | None]:
+    """What every agent of the version reports."""
+    return agent_attributes(AGENT)
+
+
 def _attributes(number: int, zone: str) -> Mapping[str, str | None]:
     """What instance ``number`` registers."""
     own = built_in(
         image_id="ami-0123456789abcdef0", zone=zone, instance_type=INSTANCE_TYPE, architecture="x86_64", vpc_id="vpc-1", subnet_id=zone
     )
-    return {**agent_attributes(AGENT), **own, "ecs.awsvpc-trunk-id": f"eni-{number:017x}"}
+    return {**_of_the_agent(), **own, "ecs.awsvpc-trunk-id": f"eni-{number:017x}"}
 
 
 def _instance(number: int, machine: _Machine) -> ContainerInstance:

@@ -1,10 +1,14 @@
-"""The table's rows about drains: the hook's event, the sweep, and a Spot warning's two minutes."""
+"""The table's rows about drains, and about capacity: how well tasks are packed, and how long a decision takes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from workbench.bench.decide import Decisions
 from workbench.bench.in_time import InTime, assumptions
 from workbench.bench.lifecycle import Lifecycle, LifecycleCalls
+from workbench.bench.packing_quality import Quality
+from workbench.bench.sizing_calls import SizingSweep
 from workbench.bench.sweep import GROUPS_A_PAGE, BusySweep, QuietSweep, Sweeps
 
 Row = tuple[str, str, str, str, bool | None]
@@ -100,4 +104,56 @@ def in_time_rows(results: Sequence[InTime]) -> list[Row]:
         rows.append((f"{'room' if one.room else 'no room'}: DRAINING, elsewhere, lost", one.way, figure, bound, holds))
     if results:
         rows += [("  assumed", what, value, "", None) for what, value in assumptions().items()]
+    return rows
+
+
+def packing_rows(results: Sequence[Quality]) -> list[Row]:
+    """Two rows for each mix: ours over the fewest that any packing could take, and the library's."""
+    rows: list[Row] = []
+    for one in results:
+        on = f"{one.tasks} tasks; {math.ceil(one.bound)} is the least"
+        least = min(one.first_fit, one.best_fit)
+        rows.append((f"packing, {one.mix}: instances", on, f"{one.ours}, x {one.over:.3f}", str(least), one.holds))
+        crowded = f"; {one.crowded} had too many of a service" if one.crowded else ""
+        rows.append(("  rectpack: first fit, best fit", f"dominant share alone{crowded}", f"{one.first_fit}, {one.best_fit}", "", None))
+    return rows
+
+
+def decide_rows(results: Decisions | None) -> list[Row]:
+    """Two rows for each cluster, seconds and memory; then for each kind of decision how that grows."""
+    if results is None:
+        return []
+    rows: list[Row] = []
+    for one in results.decided:
+        on = f"{one.instances:,} instances, {one.tasks:,} tasks, {one.waiting:,} waiting"
+        in_time, in_memory = results.within(one)
+        decided = f"{one.more:,} more" if one.waiting else f"{one.fewer:,} drained"
+        rows.append((f"decide, {one.kind}", on, f"{one.seconds:.3f} s: {decided}", f"{results.seconds:g} s", in_time))
+        rows.append(
+            (
+                "  most memory of the process",
+                "interpreter, snapshot, decision",
+                f"{one.peak_mib:.0f} MiB",
+                f"{results.mib:g} MiB",
+                in_memory,
+            )
+        )
+    for kind in results.kinds:
+        times, larger = results.growth(kind)
+        on = f"x {larger:g} instances"
+        rows.append((f"decide, {kind}: time grows", on, f"x {times:.1f}", f"x {results.steeper * larger:g}", results.straight(kind)))
+    return rows
+
+
+def sizing_rows(results: Sequence[SizingSweep]) -> list[Row]:
+    """Two rows for each cluster: the usual sweep, and the first of an environment; then what the largest one's calls are."""
+    rows: list[Row] = []
+    for one in results:
+        on = f"{one.instances:,} instances, {one.services} services"
+        rows.append(("sweep of capacity: AWS calls", on, str(len(one.usual.order)), str(one.at_most), one.holds))
+        rows.append(("  the first of an environment", f"definitions are read in {one.after} sweeps", str(len(one.first.order)), "", None))
+    if results:
+        rows += [
+            (f"    {operation}", "the largest cluster", str(count), "", None) for operation, count in results[-1].usual.operations.items()
+        ]
     return rows

@@ -9,9 +9,12 @@ from rich.table import Table
 
 from workbench.bench.calls import DRAINING_BOUND, TOTAL_BOUND, WarningCalls, calls_hold
 from workbench.bench.cold_start import BOUND, OURS, SAME_CLIENTS, ColdStart, ratio
+from workbench.bench.decide import Decisions
 from workbench.bench.in_time import InTime, assumptions
 from workbench.bench.lifecycle import Lifecycle
-from workbench.bench.rows import Row, in_time_rows, lifecycle_rows, sweep_rows
+from workbench.bench.packing_quality import Quality
+from workbench.bench.rows import Row, decide_rows, in_time_rows, lifecycle_rows, packing_rows, sizing_rows, sweep_rows
+from workbench.bench.sizing_calls import SizingSweep
 from workbench.bench.storm import Storm, storm_holds
 from workbench.bench.sweep import Sweeps
 
@@ -27,6 +30,9 @@ class Results:
     lifecycle: Lifecycle | None = None
     sweeps: Sweeps | None = None
     in_time: tuple[InTime, ...] = ()
+    packing: tuple[Quality, ...] = ()
+    decisions: Decisions | None = None
+    sizing: tuple[SizingSweep, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -34,7 +40,10 @@ class Results:
         calls = not self.calls or calls_hold(list(self.calls))
         storms = all(storm_holds(storm) for _, storm in self.storms)
         drains = all(part is None or part.holds for part in (self.lifecycle, self.sweeps)) and all(i.holds for i in self.in_time)
-        return calls and storms and drains and (not self.cold_starts or ratio(list(self.cold_starts)) <= BOUND)
+        capacity = (
+            all(q.holds for q in self.packing) and all(s.holds for s in self.sizing) and (self.decisions is None or self.decisions.holds)
+        )
+        return calls and storms and drains and capacity and (not self.cold_starts or ratio(list(self.cold_starts)) <= BOUND)
 
 
 def as_document(results: Results) -> dict[str, Any]:
@@ -54,6 +63,13 @@ def as_document(results: Results) -> dict[str, Any]:
     if results.in_time:
         warnings = [{**dataclasses.asdict(i), "holds": i.holds} for i in results.in_time]
         document["in_time"] = {"assumed": assumptions(), "warnings": warnings}
+    if results.packing:
+        document["packing"] = [{**dataclasses.asdict(q), "over": q.over, "holds": q.holds} for q in results.packing]
+    if results.sizing:
+        document["sizing"] = [{**dataclasses.asdict(s), "at_most": s.at_most, "holds": s.holds} for s in results.sizing]
+    if results.decisions:
+        growth = {kind: dict(zip(("time", "instances"), results.decisions.growth(kind), strict=True)) for kind in results.decisions.kinds}
+        document["decide"] = {**dataclasses.asdict(results.decisions), "growth": growth, "holds": results.decisions.holds}
     return document
 
 
@@ -67,6 +83,9 @@ def as_table(results: Results) -> Table:
         lifecycle_rows(results.lifecycle),
         sweep_rows(results.sweeps),
         in_time_rows(results.in_time),
+        packing_rows(results.packing),
+        decide_rows(results.decisions),
+        sizing_rows(results.sizing),
         _storm_rows(results.storms),
         _cold_rows(results.cold_starts, results.python),
     )
