@@ -6,6 +6,7 @@ Time passes in minutes. Placement is ``bulwark.core.packing``'s, as ECS does it 
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from bulwark.core.capacity import Sizing, decide_capacity, remembered
 from bulwark.core.cluster import (
@@ -24,8 +25,11 @@ from bulwark.core.cluster import (
 )
 from bulwark.core.packing import Need, Space, place
 from bulwark.core.plan import DrainInstance, Plan, ReactivateInstance, SetDesiredCapacity, UnmarkInstance
-from bulwark.core.policies import Policy
+from bulwark.core.policies import CapacityPolicy, DisruptionPolicy, Policy
 from tests.builders import NOW, instance_arn
+
+GROUP = "orders-spot"
+"""The group of ``a_world``."""
 
 ZONES = ("us-east-1a", "us-east-1b")
 
@@ -252,3 +256,35 @@ class SizingWorld:
             self.apply(sizing.plan)
             self.pass_time()
         return plans
+
+
+def a_policy(*, budget: int = 100, **capacity: Any) -> Policy:
+    """One look decides, and any number may drain, unless the test says otherwise."""
+    return Policy(disruption=DisruptionPolicy(budget), capacity=CapacityPolicy(**({"window_minutes": 0} | capacity)))
+
+
+def a_world(*tasks: dict[str, int], policy: Policy | None = None, pool: Pool | None = None, **work: Work) -> SizingWorld:
+    """One group, an instance for each of ``tasks``."""
+    world = SizingWorld({GROUP: pool or Pool(a_shape())}, work or {"web": Work(desired=0)}, policy or a_policy())
+    world.start(GROUP, list(tasks))
+    return world
+
+
+def plan_of(cluster: Cluster, policy: Policy | None = None) -> Plan:
+    """What is decided on a snapshot."""
+    return decide_capacity(cluster, policy or a_policy()).plan
+
+
+def desired(plan: Plan) -> dict[str, int]:
+    """The desired capacities that are asked for."""
+    return {a.target: a.desired for a in plan.actions if isinstance(a, SetDesiredCapacity)}
+
+
+def drained(plan: Plan) -> int:
+    """How many instances are drained."""
+    return sum(isinstance(a, DrainInstance) for a in plan.actions)
+
+
+def said(plan: Plan) -> dict[str, str]:
+    """Findings by code."""
+    return {f.code: f.message for f in plan.findings}

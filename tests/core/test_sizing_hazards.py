@@ -2,51 +2,14 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from bulwark.core.capacity import decide_capacity, worth_a_look
-from bulwark.core.capacity_rest import Rest
-from bulwark.core.cluster import CapacityProvider, Cluster, Demand, Group, GroupMember, Host, InstanceTypeOption, Resources
-from bulwark.core.plan import DrainInstance, Plan, ReactivateInstance, SetDesiredCapacity, UnmarkInstance
-from bulwark.core.policies import CapacityPolicy, DisruptionPolicy, Policy
+from bulwark.core.cluster import Demand, GroupMember, Host, Resources
+from bulwark.core.plan import DrainInstance, ReactivateInstance, UnmarkInstance
 from tests.builders import NOW, a_host, a_mark, an_instance
-from tests.sizing_world import Pool, SizingWorld, Work, a_shape
-
-GROUP = "orders-spot"
-
-
-def a_policy(*, budget: int = 100, **capacity: Any) -> Policy:
-    """One look decides, and any number may drain, unless the test says otherwise."""
-    return Policy(disruption=DisruptionPolicy(budget), capacity=CapacityPolicy(**({"window_minutes": 0} | capacity)))
-
-
-def a_world(*tasks: dict[str, int], policy: Policy | None = None, pool: Pool | None = None, **work: Work) -> SizingWorld:
-    """One group, an instance for each of ``tasks``."""
-    world = SizingWorld({GROUP: pool or Pool(a_shape())}, work or {"web": Work(desired=0)}, policy or a_policy())
-    world.start(GROUP, list(tasks))
-    return world
-
-
-def plan_of(cluster: Cluster, policy: Policy | None = None) -> Plan:
-    """What is decided on a snapshot."""
-    return decide_capacity(cluster, policy or a_policy()).plan
-
-
-def desired(plan: Plan) -> dict[str, int]:
-    """The desired capacities that are asked for."""
-    return {a.target: a.desired for a in plan.actions if isinstance(a, SetDesiredCapacity)}
-
-
-def drained(plan: Plan) -> int:
-    """How many instances are drained."""
-    return sum(isinstance(a, DrainInstance) for a in plan.actions)
-
-
-def said(plan: Plan) -> dict[str, str]:
-    """Findings by code."""
-    return {f.code: f.message for f in plan.findings}
+from tests.sizing_world import GROUP, Pool, Work, a_policy, a_shape, a_world, desired, drained, plan_of, said
 
 
 def test_T7_without_a_history_of_demand_nothing_goes() -> None:
@@ -193,68 +156,6 @@ def test_a_service_that_spreads_over_zones_keeps_its_zones() -> None:
     assert 1 == drained(plan_of(packed))
 
 
-def two_groups(cluster: Cluster, **changes: Any) -> Cluster:
-    """The cluster with a second, On-Demand group that launches the same type."""
-    other = Group("orders", 0, 0, 10, "orders", market="on-demand", types=(InstanceTypeOption("m5.large"),), zones=cluster.groups[0].zones)
-    return replace(cluster, groups=(replace(cluster.groups[0], **changes), other), shapes=(*cluster.shapes, a_shape("orders")))
-
-
-WAITING = Work(memory=2400, desired=4)
-
-
-@pytest.mark.parametrize(
-    ("changes", "policy", "expected"),
-    [
-        ({}, {}, {GROUP: 2}),
-        ({}, {"order": ("orders",)}, {"orders": 2}),
-        ({"max": 1}, {}, {GROUP: 1, "orders": 1}),
-        ({"suspended": frozenset({"Launch"})}, {}, {"orders": 2}),
-        ({"rest": Rest(NOW + timedelta(minutes=5), NOW)}, {}, {"orders": 2}),
-        ({"in_units": True}, {}, {"orders": 2}),
-    ],
-)  # fmt: skip
-def test_the_cheapest_group_that_can_is_asked(changes: dict[str, Any], policy: dict[str, Any], expected: dict[str, int]) -> None:
-    """Spot first, or the policy's order; what it cannot bring goes to the next."""
-    cluster = two_groups(a_world(web=WAITING).snapshot(), **changes)
-
-    assert expected == desired(plan_of(cluster, a_policy(**policy)))
-
-
-def test_a_group_that_ecs_scales_is_only_reported() -> None:
-    """Rule 4: managed scaling: neither launched nor emptied, and said."""
-    cluster = a_world({}, {}, web=replace(WAITING, desired=9)).snapshot()
-    behind = replace(
-        cluster,
-        groups=tuple(replace(g, ecs_managed=True) for g in cluster.groups),
-        capacity_providers=(CapacityProvider("spot", GROUP, managed_scaling=True, managed_draining=True),),
-    )
-
-    plan = plan_of(behind)
-    assert () == plan.actions
-    assert "ecs-scales" in said(plan)
-
-
-def test_of_two_types_what_suffices_whichever_comes_is_asked_for() -> None:
-    """Four tasks: two of the smaller type, or one of the larger; desired counts the larger for two, so two units do in either case."""
-    cluster = a_world(web=WAITING).snapshot()
-    large = a_shape(cpu=4096, memory=15700, instance_type="m5.xlarge")
-    types = (InstanceTypeOption("m5.large", 1), InstanceTypeOption("m5.xlarge", 2))
-    mixed = replace(cluster, groups=(replace(cluster.groups[0], types=types),), shapes=(*cluster.shapes, large))
-
-    assert {GROUP: 2} == desired(plan_of(mixed))
-
-
-def test_a_task_that_only_the_larger_type_holds_launches_nothing() -> None:
-    """Nobody knows which will come, and the smaller may come for ever."""
-    cluster = a_world(web=Work(memory=9216)).snapshot()
-    large = a_shape(cpu=4096, memory=15700, instance_type="m5.xlarge")
-    types = (InstanceTypeOption("m5.large"), InstanceTypeOption("m5.xlarge"))
-    plan = plan_of(replace(cluster, groups=(replace(cluster.groups[0], types=types),), shapes=(*cluster.shapes, large)))
-
-    assert {} == desired(plan)
-    assert "m5.large of group" in said(plan)["fits-no-group"]
-
-
 def test_an_instance_that_drains_has_its_work_counted_once() -> None:
     """Three tasks have to leave a drained instance and fit on no other: one instance for them, and no second for the missing desired."""
     cluster = a_world({"web": 3}, {"web": 3}, web=Work(memory=2400, desired=6)).snapshot()
@@ -290,15 +191,6 @@ def test_tcp_and_udp_ports_do_not_meet() -> None:
 
     assert {GROUP: 1} == desired(plan_of(replace(cluster, definitions=udp)))
     assert {GROUP: 2} == desired(plan_of(replace(cluster, definitions=tcp)))
-
-
-def test_gpus_come_from_the_group_that_has_them() -> None:
-    """The cheaper group cannot hold it."""
-    cluster = two_groups(a_world(web=Work()).snapshot())
-    definitions = {k: replace(d, gpu=1) for k, d in cluster.definitions.items()}
-    gpus = replace(cluster, definitions=definitions, shapes=(a_shape(), a_shape("orders", gpu=1)))
-
-    assert {"orders": 1} == desired(plan_of(gpus))
 
 
 def test_each_new_instance_carries_the_daemons() -> None:
@@ -368,3 +260,25 @@ def test_a_foreign_instance_gives_room_and_is_never_drained() -> None:
     cluster = a_world(web=Work(desired=1)).snapshot()
 
     assert () == plan_of(replace(cluster, instances=(an_instance(running=0),))).actions
+
+
+def test_a_service_that_allows_one_to_an_instance_moves_only_if_all_its_tasks_were_seen() -> None:
+    """Where the others are is where it cannot go: what was not looked at is not free."""
+    cluster = a_world({"web": 1}, {"api": 1}, {"api": 1}, web=Work(desired=1, distinct=True), api=Work(desired=2)).snapshot()
+    one_zone = replace(cluster, services=tuple(replace(s, spreads=False) for s in cluster.services))
+    assert 2 == drained(plan_of(one_zone))
+
+    more = replace(one_zone, services=tuple(replace(s, running=s.running + s.distinct) for s in one_zone.services))
+    kept = decide_capacity(more, a_policy()).kept
+    assert any("allows one to an instance" in why for why in kept.values())
+
+
+def test_a_protected_task_keeps_its_instance() -> None:
+    """Until its protection is over."""
+    cluster = a_world({"web": 1}, {"web": 1}, web=Work(desired=2)).snapshot()
+    packed = replace(cluster, services=tuple(replace(s, spreads=False) for s in cluster.services))
+    until = tuple(replace(t, protected_until=NOW + timedelta(minutes=1)) for t in packed.tasks)
+
+    assert 1 == drained(plan_of(packed))
+    assert 0 == drained(plan_of(replace(packed, tasks=until)))
+    assert 0 == drained(plan_of(replace(packed, unread={"task protection": "throttled"})))

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 from bulwark.core.capacity_out import rank
 from bulwark.core.capacity_targets import Totals, shortfalls
-from bulwark.core.cluster import Cluster, ContainerInstance, Demand, Group, GroupMember, Task
+from bulwark.core.cluster import Cluster, ContainerInstance, Demand, Group, GroupMember, Service, Task
 from bulwark.core.demand import highest, need_of
 from bulwark.core.draining_ends import emptiness, is_daemon
 from bulwark.core.draining_marks import SCALE_IN_CAUSE
@@ -230,12 +230,23 @@ def movable(cluster: Cluster, task: Task, instance: ContainerInstance) -> Need |
     if is_daemon(cluster, task):
         return None
     why = held(cluster, task)
-    if why is not None:
-        return why
     service, definition = cluster.service(task.service or ""), cluster.definitions.get(task.definition)
     need = need_of(service, definition, task.arn) if service and definition else None
+    if why is not None:
+        return why
     if need is None or service is None:
         return f"what task {task.id} of {task.service} needs was not read in full"
+    if unseen := _unseen(cluster, service, need):
+        return unseen
     if service.spreads and service.desired > 1:
         return replace(need, zones=frozenset({instance.zone}))
     return need
+
+
+def _unseen(cluster: Cluster, service: Service, need: Need) -> str | None:
+    """Why it is not known where a service's task could go: that hangs on what else runs there, which was not looked at."""
+    if service.distinct and sum(t.service == service.name and t.alive for t in cluster.tasks) < service.running + service.pending:
+        return f"where the other tasks of {service.name} are was not looked at, and it allows one to an instance"
+    if any("task:group" in e for e in need.expressions):
+        return f"service {service.name} is placed by what else runs on an instance, which was not looked at"
+    return None

@@ -61,13 +61,14 @@ def observe_capacity(aws: Aws, name: str, groups: Sequence[Group], policy: Polic
     cluster = _provisioning(aws, cluster)
     cluster = _definitions(aws, cluster, policy, known)
     cluster = _zones(aws, cluster, known)
-    cluster = _holders(aws, cluster)
+    cluster = _holders(aws, cluster, waiting_names(cluster))
     registered = {i.ec2_id for i in cluster.instances}
     cluster = with_hosts(aws, cluster, {m.id for g in groups for m in g.members if m.id not in registered})
     cluster = observe_shapes(aws, cluster, memory.shapes, known.types)
     arns = worth_a_look(cluster, policy)
     if arns:
         cluster = observe_work(aws, cluster, arns, len(arns))
+        cluster = _holders(aws, cluster, {t.service for t in cluster.tasks if t.instance_arn in arns and t.service})
         cluster = _definitions(aws, cluster, policy, known)
         cluster = observe_protection(aws, cluster)
     return cluster
@@ -134,9 +135,9 @@ def _zones(aws: Aws, cluster: Cluster, known: Known) -> Cluster:
     return replace(cluster, services=services, unread=unread)
 
 
-def _holders(aws: Aws, cluster: Cluster) -> Cluster:
-    """The snapshot with the tasks of services that allow one to an instance, and wait: where they are is where no other goes."""
-    names = waiting_names(cluster) & {s.name for s in cluster.services if s.distinct}
+def _holders(aws: Aws, cluster: Cluster, services: set[str]) -> Cluster:
+    """The snapshot with all tasks of those of ``services`` that allow one to an instance: where they are is where no other goes."""
+    names = services & {s.name for s in cluster.services if s.distinct}
     return _with_tasks_of(aws, cluster, names, "tasks of services that allow one to an instance")
 
 

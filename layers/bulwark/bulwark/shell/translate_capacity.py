@@ -31,6 +31,9 @@ MEMORY_SHARE = 0.925
 LAUNCHING = "Launching a new EC2 instance"
 """How Auto Scaling describes an activity that launches."""
 
+ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
+"""A task definition's cpuArchitecture, as an instance's attribute ecs.cpu-architecture says it."""
+
 FAILED = ("Failed", "Cancelled")
 
 
@@ -43,6 +46,8 @@ def definition(described: Mapping[str, Any]) -> Definition:
     memory = _whole(found.get("memory")) or sum(int(c.get("memoryReservation") or c.get("memory") or 0) for c in containers)
     gpus = (r for c in containers for r in c.get("resourceRequirements", ()) if r.get("type") == "GPU")
     rules = found.get("placementConstraints", ())
+    platform = ARCHITECTURES.get(found.get("runtimePlatform", {}).get("cpuArchitecture", ""))
+    requires = {(a["name"], a.get("value")) for a in found.get("requiresAttributes", ())}
     return Definition(
         arn=found["taskDefinitionArn"],
         cpu=cpu,
@@ -51,7 +56,7 @@ def definition(described: Mapping[str, Any]) -> Definition:
         ports=_ports(containers, mode, "tcp"),
         ports_udp=_ports(containers, mode, "udp"),
         enis=int(mode == "awsvpc"),
-        requires=tuple(sorted((a["name"], a.get("value")) for a in found.get("requiresAttributes", ()))),
+        requires=tuple(sorted(requires | ({("ecs.cpu-architecture", platform)} if platform else set()), key=str)),
         expressions=tuple(r["expression"] for r in rules if r.get("type") == "memberOf" and r.get("expression")),
     )
 
