@@ -159,3 +159,8 @@ def test_and_binds_more_tightly_than_or(terms: list[str], data: st.DataObject) -
         else:
             alternatives[-1].append(value)
     assert matches(text, SPACE) == any(all(chain) for chain in alternatives)
+
+
+def test_an_agent_version_that_is_no_number_satisfies_nothing() -> None:
+    """An agent built by hand calls itself what it likes; that is no error of the expression."""
+    assert not matches("agentVersion >= 1.0.0", Space("a", "i-1", agent_version="dev"))

@@ -282,3 +282,11 @@ def test_a_protected_task_keeps_its_instance() -> None:
     assert 1 == drained(plan_of(packed))
     assert 0 == drained(plan_of(replace(packed, tasks=until)))
     assert 0 == drained(plan_of(replace(packed, unread={"task protection": "throttled"})))
+
+
+def test_a_constraint_that_is_not_understood_holds_up_its_service_alone() -> None:
+    """The other service is sized for; of this one it is said."""
+    plan = a_world(web=Work(expressions=("attribute:a ~~ b",)), api=Work(memory=4000, desired=2)).decide().plan
+
+    assert {GROUP: 2} == desired(plan)
+    assert "not understood" in said(plan)["need-unknown"]

@@ -6,10 +6,12 @@ CPU in units (1,024 = one vCPU), memory in MiB.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from bulwark.core.cluster import Cluster, ContainerInstance, Definition, Demand, Service, Task
 from bulwark.core.packing import Need
 from bulwark.core.policies import CapacityPolicy
+from bulwark.core.query import QueryError, parse
 
 HEADROOM = "headroom"
 """Begins the ``key`` of a need that nothing has yet: room to be held free."""
@@ -43,8 +45,8 @@ def ours(service: Service, cluster: Cluster) -> bool:
 
 
 def need_of(service: Service, definition: Definition, key: str = "") -> Need | None:
-    """What one task of ``service`` asks of an instance; None if the zones of its subnets are not known."""
-    if service.zones is None:
+    """What one task of ``service`` asks of an instance; None if its subnets' zones or one of its constraints are not known."""
+    if service.zones is None or not all(_understood(e) for e in (*definition.expressions, *service.expressions)):
         return None
     return Need(
         cpu=definition.cpu,
@@ -60,6 +62,16 @@ def need_of(service: Service, definition: Definition, key: str = "") -> Need | N
         group=f"service:{service.name}",
         key=key or service.name,
     )
+
+
+@lru_cache(maxsize=1024)
+def _understood(expression: str) -> bool:
+    """Whether a placement expression is in the cluster query language as it is known here. One that is not holds up its service alone."""
+    try:
+        parse(expression)
+    except QueryError:
+        return False
+    return True
 
 
 def daemon_needs(cluster: Cluster) -> tuple[Need, ...]:
@@ -115,7 +127,8 @@ def waiting(cluster: Cluster) -> Waiting:
         definition = cluster.definitions.get(service.definition)
         need = need_of(service, definition) if definition else None
         if need is None:
-            unknown[service.name] = "its task definition was not read" if definition is None else "the zones of its subnets were not read"
+            half = "the zones of its subnets were not read, or a placement constraint of it is not understood"
+            unknown[service.name] = "its task definition was not read" if definition is None else half
             continue
         # Those that wait because their instance leaves are told apart: they need no place if it stays after all.
         needs += [replace(need, key=f"{MOVING}:{origin}") for origin in moving[:count]]
@@ -148,7 +161,7 @@ def _standalone(cluster: Cluster, task: Task, needs: list[Need], unknown: dict[s
     if task.capacity_provider and task.capacity_provider not in {p.name for p in cluster.capacity_providers if not p.managed_scaling}:
         return  # ECS brings what it needs
     definition = cluster.definitions.get(task.definition)
-    if not task.known_size or definition is None:
+    if not task.known_size or definition is None or not all(_understood(e) for e in definition.expressions):
         unknown[task.id] = "what it needs was not read"
         return
     needs.append(

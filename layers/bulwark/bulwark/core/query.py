@@ -269,7 +269,11 @@ def _on_order(operator: str, arguments: tuple[str, ...], key: Callable[[str], An
     def test(instance: Subject) -> bool:
         """Whether the instance's value stands so to any of the wanted ones."""
         seen = value(instance)
-        return seen is not None and any(stands(key(seen), one) for one in wanted)
+        try:
+            own = None if seen is None else key(seen)
+        except ValueError:
+            return False
+        return own is not None and any(stands(own, one) for one in wanted)
 
     return test
 
