@@ -91,3 +91,12 @@ def test_work_for_one_architecture_asks_the_group_that_has_it() -> None:
     shapes = (a_shape(attributes=x86), a_shape("orders", attributes=arm))
 
     assert {"orders": 1} == desired(plan_of(replace(cluster, definitions=definitions, shapes=shapes)))
+
+
+def test_a_group_whose_launches_fail_for_another_reason_is_no_room() -> None:
+    """What it was asked for does not come: the need goes to the next group, and it is said."""
+    cluster = two_groups(a_world(web=WAITING).snapshot(), desired=2, trouble="Invalid launch template")
+
+    plan = plan_of(cluster)
+    assert {"orders": 2} == desired(plan)
+    assert "Invalid launch template" in said(plan)["launches-fail"]

@@ -290,3 +290,14 @@ def test_a_constraint_that_is_not_understood_holds_up_its_service_alone() -> Non
 
     assert {GROUP: 2} == desired(plan)
     assert "not understood" in said(plan)["need-unknown"]
+
+
+def test_what_its_group_is_ending_is_no_room_for_others_work() -> None:
+    """ECS still has it ACTIVE: work that went there would go with it."""
+    cluster = a_world({"web": 1}, {"web": 1}, web=Work(desired=2)).snapshot()
+    first, second = cluster.groups[0].members
+    packed = tuple(replace(s, spreads=False) for s in cluster.services)
+
+    for changes in ({"lifecycle": "Terminating:Wait"}, {"healthy": False}):
+        group = replace(cluster.groups[0], desired=1, members=(first, replace(second, **changes)))
+        assert 0 == drained(plan_of(replace(cluster, services=packed, groups=(group,))))

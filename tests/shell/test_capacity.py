@@ -13,14 +13,17 @@ from bulwark.core.policies import Mode
 from bulwark.core.signals import CapacitySignal, Irrelevant, LaunchFailure, PlacementFailure, Registration, ReservationAlarm, Sweep
 from bulwark.shell.aws import Aws
 from bulwark.shell.capacity import size, subject_of
+from bulwark.shell.draining import drain
 from bulwark.shell.ledger import Ledger
 from bulwark.shell.memory import Memory, MemoryBook
 from bulwark.shell.observe_capacity import Known
 from bulwark.shell.policy_book import PolicyBook
 from bulwark.shell.report import Decision
 from tests.builders import NOW
+from tests.fakes import FakeAws, FakePages, FakeTable, an_error
 from tests.sizing_world import a_shape
-from workbench.sandbox import Account
+from workbench.bench.artifact import ROOT
+from workbench.sandbox import Account, load_scenario
 from workbench.sandbox.scenario import read_scenario
 
 WAITS = [{"name": "web", "desired": 6, "cpu": 256, "memory": 3000}]
@@ -235,3 +238,116 @@ def test_what_is_remembered_comes_back_as_it_was(line: Line) -> None:
 def test_every_signal_has_what_its_record_stands_or_falls_with(signal: CapacitySignal, subject: str | None) -> None:
     """None: it asks nothing, so nothing of it can be left undone."""
     assert subject == subject_of(signal)
+
+
+def put(line: Line, policy: str, name: str = "policy/orders") -> None:
+    """A parameter, and a policy book that reads it."""
+    line.account.client("ssm").put_parameter(Name=f"/bulwark/{name}", Type="String", Value=policy, Overwrite=True)
+    line.policies = PolicyBook(line.aws.ssm, "/bulwark", "act")
+
+
+def test_a_cluster_that_its_policy_holds_to_observe_gets_no_alarms(line: Line) -> None:
+    """Rule 9: the stack acts, and of this one cluster nothing is written outside Bulwark's own table."""
+    put(line, '{"mode": "observe"}')
+
+    decisions = line.size(Sweep(line.account.now))
+
+    assert [] == done(decisions)["orders"]
+    alarms = line.account.client("cloudwatch").describe_alarms(AlarmNamePrefix="bulwark/")["MetricAlarms"]
+    assert {"bulwark/billing/CPUReservation", "bulwark/billing/MemoryReservation"} == {a["AlarmName"] for a in alarms}
+
+
+def test_the_kill_switch_stops_groups_and_alarms(line: Line) -> None:
+    """Whatever it says but off."""
+    put(line, "on", "kill-switch")
+
+    decisions = line.size(Sweep(line.account.now))
+
+    assert {"skipped"} == {o.status for d in decisions for o in d.outcomes}
+
+
+def test_T6_a_memory_that_makes_no_sense_is_that_clusters_trouble_alone(line: Line) -> None:
+    """Hazard T6: an entry of one cluster that another version wrote: the other is sized, in every sweep."""
+    half = {"pk": {"S": "capacity#billing"}, "sk": {"S": "memory"}, "seen": {"N": "1"}, "demands": {"S": "{"}}
+    line.account.client("dynamodb").put_item(TableName="bulwark", Item=half)
+
+    decisions = line.size(Sweep(line.account.now))
+
+    assert ["SetDesiredCapacity"] == done(decisions)["orders"]
+
+
+def test_T16_a_second_delivery_asks_for_nothing_more(line: Line) -> None:
+    """Hazard T16, rule 7: what the first asked for is on its way."""
+    line.size(PlacementFailure("orders", "web"))
+
+    assert {"orders": []} == done(line.size(PlacementFailure("orders", "web"), LaunchFailure("orders-spot")))
+
+
+def test_a_policy_that_could_not_be_read_sizes_nothing(line: Line) -> None:
+    """Not even by the defaults."""
+    line.policies = PolicyBook(FakePages(pages={"get_parameters_by_path": [an_error()]}), "/bulwark", "act")  # type: ignore[arg-type]
+
+    decisions = line.size(ReservationAlarm("orders", "x"))
+
+    assert {"orders": []} == done(decisions)
+    assert {"policy-unreadable", "capacity-stands-still"} <= codes(decisions)
+
+
+def test_without_an_answer_of_the_table_nothing_is_done(line: Line) -> None:
+    """Neither the lease nor what was remembered is known."""
+    line.ledger = Ledger(FakeAws(dynamodb=FakeTable(fail=an_error())), "bulwark")
+
+    decisions = line.size(ReservationAlarm("orders", "x"))
+
+    assert {"orders": []} == done(decisions)
+    assert "lease-unknown" in codes(decisions)
+
+
+def test_what_could_not_be_remembered_is_not_done(line: Line) -> None:
+    """Remembered first: else the next look would not know of it. It is an error, so the event comes again."""
+
+    class Broken(MemoryBook):
+        """Reads, and does not write."""
+
+        def remember(self, *_: Any) -> bool:
+            """The table refuses."""
+            raise an_error()
+
+    line.book = Broken(line.aws, "bulwark")
+    (decision,) = line.size(ReservationAlarm("orders", "x"))
+
+    assert ((), True) == (decision.outcomes, "Throttling" in (decision.error or ""))
+    assert line.ledger.lease("orders", "somebody", line.account.now)
+
+
+def test_what_was_scaled_in_is_ended_by_nobody_while_somebody_decides() -> None:
+    """Rule 2: capacity may be taking the instance back: without the lease draining ends nothing, and with it looks again first."""
+    with Account(load_scenario(ROOT / "workbench" / "scenarios" / "fragmented.yaml")) as account:
+        line = Line(account)
+        line.size(ReservationAlarm("orders", "x"))
+        account.settle(60)
+        assert line.ledger.lease("orders", "somebody", account.now)
+        sweep = Sweep(account.now)
+
+        held = drain(line.aws, line.policies, [sweep], account.now, ledger=line.ledger, owner="me")
+        assert "lease-taken" in codes(held)
+        assert done(held)["orders"] == []
+
+        line.ledger.release("orders", "somebody")
+        ended = drain(line.aws, line.policies, [sweep], account.now, ledger=line.ledger, owner="me")
+        assert done(ended)["orders"] == ["TerminateInstance", "TerminateInstance"]
+        assert line.ledger.lease("orders", "somebody", account.now)
+
+
+def test_what_is_taken_back_is_looked_at_once_more_in_its_group() -> None:
+    """Its group may be ending it since the groups were read: then it is not kept, and another is launched."""
+    with Account(load_scenario(ROOT / "workbench" / "scenarios" / "fragmented.yaml")) as account:
+        line = Line(account)
+        (drained,) = line.size(ReservationAlarm("orders", "x"))
+        account.client("ecs").update_service(cluster="orders", service="api", desiredCount=12)
+
+        calls = line.size(ReservationAlarm("orders", "x"))[0]
+
+        assert done([drained])["orders"] == ["DrainInstance", "DrainInstance"]
+        assert "ReactivateInstance" in done([calls])["orders"]
+        assert calls.calls["autoscaling:DescribeAutoScalingGroups"] >= 2

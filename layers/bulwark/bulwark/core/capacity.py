@@ -12,18 +12,22 @@ from datetime import timedelta
 from bulwark.core.capacity_figures import Figures, figures
 from bulwark.core.capacity_in import Candidate, Shrinking, could_go, shrink
 from bulwark.core.capacity_out import Growth
-from bulwark.core.cluster import Cluster, Demand, DrainMark
-from bulwark.core.demand import MOVING, Waiting, headroom, largest_need, waiting, work
+from bulwark.core.cluster import Cluster, ContainerInstance, Demand, DrainMark
+from bulwark.core.demand import MOVING, Waiting, headroom, largest_need, leaving, unknown_headroom, waiting, work
 from bulwark.core.draining_ends import emptiness
 from bulwark.core.draining_marks import SCALE_IN_CAUSE
 from bulwark.core.draining_voluntary import budget, out_of_service
-from bulwark.core.packing import Need, Space, place_all
+from bulwark.core.packing import Need, place_all
 from bulwark.core.plan import DrainInstance, Finding, Plan, ReactivateInstance, SetDesiredCapacity, UnmarkInstance
 from bulwark.core.policies import Policy
 from bulwark.core.room import Board, Coming, Slot, closed, coming, managed, ready, units_of
 
 KEPT = timedelta(minutes=65)
 """How long a demand is remembered: the longest window, and a few minutes more."""
+
+
+LAUNCHES = ("instance types", "the launch template")
+"""How the parts of a snapshot begin that say what groups launch, and nothing of what is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def decide_capacity(cluster: Cluster, policy: Policy) -> Sizing:
     if out.missing:
         shrinking = Shrinking(hold="instances are missing")
     else:
-        shrinking = shrink(cluster, policy, out.base.copy(), out.demand, out.held_free)
+        shrinking = shrink(cluster, policy, out.base.copy(), out.demand, out.held_free, out.doubt)
     plan = _said(cluster, policy, out.wants) + Plan(findings=out.arriving.findings) + Plan(out.back, tuple(out.growth.findings))
     regret = _regret(cluster, out)
     drained = _drained(cluster, policy, shrinking, regret)
@@ -66,7 +70,7 @@ class _Out:
     """All but the way in: what waits, where it goes, what is launched or kept for it.
 
     ``base`` holds what waits and nothing of the headroom; ``held_free`` is the headroom for which there is room. ``demand`` is what has a
-    place or gets one, ``wanted`` all that is asked for.
+    place or gets one, ``wanted`` all that is asked for; ``doubt``: why it is not known whether all of that was seen.
     """
 
     wants: Waiting
@@ -77,6 +81,7 @@ class _Out:
     growth: Growth
     demand: Demand
     wanted: Demand
+    doubt: str | None
 
     @classmethod
     def of(cls, cluster: Cluster, policy: Policy) -> "_Out":
@@ -85,22 +90,39 @@ class _Out:
         arriving = coming(cluster, policy.capacity)
         board = Board()
         board.add([*ready(cluster), *arriving.slots])
-        left = board.place(wants.needs)
+        going = tuple(f"{MOVING}:{i.ec2_id}" for i in _scaled_in(cluster))
+        # What an instance that was to go gives up comes last: if it finds no place, the instance stays and needs none.
+        left = board.place([n for n in wants.needs if n.key not in going])
+        left += board.place([n for n in wants.needs if n.key in going])
         base = board.copy()
         crowded = board.place(free)
         back, left = _taken_back(cluster, (*left, *crowded))
         board.add(_kept(cluster, back))
-        growth = Growth.on(cluster, policy.capacity, board)
+        growth = Growth.on(cluster, policy.capacity, board, arriving.barren)
         growth.place(left)
         demand = work(cluster, _without(wants.needs, Counter(growth.unplaced)))
         growth.fill_up(demand)
         held_free = tuple(_without(free, Counter(crowded)))
-        return cls(wants, arriving, base, held_free, back, growth, demand, work(cluster, wants.needs))
+        return cls(wants, arriving, base, held_free, back, growth, demand, work(cluster, wants.needs), _doubt(cluster, policy, wants))
 
     @property
     def missing(self) -> bool:
         """Whether there are too few instances."""
         return bool(self.growth.units or self.back)
+
+
+def _doubt(cluster: Cluster, policy: Policy, wants: Waiting) -> str | None:
+    """Why less may be needed than it seems: something that asks for room was not seen. None: all was.
+
+    What only concerns launches, or single tasks (their protection), is judged where it matters.
+    """
+    unread = [part for part in sorted(cluster.unread) if part != "task protection" and not part.startswith(LAUNCHES)]
+    if unread:
+        return f"{', '.join(unread)} could not be read"
+    if not {i.arn for i in leaving(cluster) if i.running + i.pending} <= cluster.tasks_examined:
+        return "the tasks of instances that leave were not all looked at"
+    unknown = sorted(wants.unknown) or unknown_headroom(cluster, policy.capacity)
+    return f"what {', '.join(unknown[:3])} needs is not known" if unknown else None
 
 
 def _regret(cluster: Cluster, out: _Out) -> Demand | None:
@@ -132,7 +154,7 @@ def worth_a_look(cluster: Cluster, policy: Policy) -> tuple[str, ...]:
     out = _Out.of(cluster, policy)
     if not policy.capacity.enabled or out.missing:
         return ()
-    return could_go(cluster, policy, out.base, out.demand)
+    return could_go(cluster, policy, out.base, out.demand, out.doubt)
 
 
 def remembered(cluster: Cluster, demand: Demand) -> tuple[Demand, ...]:
@@ -162,7 +184,12 @@ def _said(cluster: Cluster, policy: Policy, wants: Waiting) -> Plan:
     nobody = "the policy's capacity.order names it, and no group of that name has opted in"
     missing = [Finding("no-such-group", name, nobody) for name in policy.capacity.order if cluster.group(name) is None]
     resting = [Finding("group-rests", g.name, why) for g in cluster.groups if g.rest is not None and (why := closed(g, cluster))]
-    return Plan(findings=(*unknown, *left_to_ecs, *missing, *resting))
+    failing = [
+        Finding("launches-fail", g.name, f"its launches fail, and not for want of capacity: {g.trouble}")
+        for g in cluster.groups
+        if g.trouble
+    ]
+    return Plan(findings=(*unknown, *left_to_ecs, *missing, *resting, *failing))
 
 
 def _taken_back(cluster: Cluster, left: Sequence[Need]) -> tuple[tuple[ReactivateInstance, ...], tuple[Need, ...]]:
@@ -170,17 +197,16 @@ def _taken_back(cluster: Cluster, left: Sequence[Need]) -> tuple[tuple[Reactivat
 
     One that stays needs no other place for its own tasks, and takes others'. Those with most on them come first.
     """
-    going = [i for i in cluster.instances if i.status == "DRAINING" and i.drain and i.drain.cause == SCALE_IN_CAUSE]
     members = {m.id for g in cluster.groups for m in g.members if m.lifecycle == "InService"}
     actions: list[ReactivateInstance] = []
     rest = list(left)
-    for one in sorted(going, key=lambda i: (-i.running, i.ec2_id)):
+    for one in sorted(_scaled_in(cluster), key=lambda i: (-i.running, i.ec2_id)):
         if not rest:
             break
-        if one.ec2_id not in members or not one.agent_connected:
+        if one.ec2_id not in members:
             continue
         others = [n for n in rest if n.key != f"{MOVING}:{one.ec2_id}"]
-        placed, unplaced = place_all(others, [replace(Space.of(one), status="ACTIVE")])
+        placed, unplaced = place_all(others, [s.space for s in _again(cluster, [one])])
         if len(others) < len(rest) or placed:
             reason = f"{len(rest) - len(unplaced)} tasks need it after all: back to ACTIVE"
             actions.append(ReactivateInstance(one.ec2_id, cluster.name, (one.arn,), reason))
@@ -188,11 +214,21 @@ def _taken_back(cluster: Cluster, left: Sequence[Need]) -> tuple[tuple[Reactivat
     return tuple(actions), tuple(rest)
 
 
+def _scaled_in(cluster: Cluster) -> list[ContainerInstance]:
+    """The instances that are being drained because nobody needed them."""
+    return [i for i in cluster.instances if i.status == "DRAINING" and i.drain and i.drain.cause == SCALE_IN_CAUSE]
+
+
+def _again(cluster: Cluster, instances: Sequence[ContainerInstance]) -> list[Slot]:
+    """These instances as they are once they take tasks again; one whose agent is away is none."""
+    return ready(replace(cluster, instances=tuple(replace(i, status="ACTIVE") for i in instances)))
+
+
 def _kept(cluster: Cluster, back: Sequence[ReactivateInstance]) -> list[Slot]:
     """The instances that are to be ACTIVE again, full: what they have left is given out already, and in sum they count with the others."""
     arns = {arn for action in back for arn in action.arns}
-    again = tuple(replace(i, status="ACTIVE") for i in cluster.instances if i.arn in arns)
-    return [replace(s, space=replace(s.space, cpu=0, memory=0, gpu=0)) for s in ready(replace(cluster, instances=again))]
+    again = [i for i in cluster.instances if i.arn in arns]
+    return [replace(s, space=replace(s.space, cpu=0, memory=0, gpu=0)) for s in _again(cluster, again)]
 
 
 def _asked(growth: Growth) -> Plan:

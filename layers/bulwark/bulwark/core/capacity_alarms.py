@@ -28,7 +28,11 @@ class Alarm:
 
 def alarm_name(cluster: str, metric: str) -> str:
     """What Bulwark calls its alarm on ``metric`` of ``cluster``."""
-    return f"{PREFIX}{cluster}/{metric}"[:MOST]
+    room = MOST - len(PREFIX) - len(metric) - 1
+    if len(cluster) > room:
+        # The middle goes: the metric has to be told, and of two clusters more than the beginning of their names.
+        cluster = f"{cluster[: room - room // 2]}{cluster[-(room // 2) :]}"
+    return f"{PREFIX}{cluster}/{metric}"
 
 
 def decide_alarms(policies: Mapping[str, Policy], existing: Iterable[Alarm]) -> Plan:

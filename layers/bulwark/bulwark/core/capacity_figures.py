@@ -82,7 +82,8 @@ def figures(cluster: Cluster, wants: Waiting, free: Sequence[Slot], growth: Grow
 def _group(cluster: Cluster, name: str, growth: Growth, removable: int) -> GroupFigures:
     group = next(g for g in cluster.groups if g.name == name)
     now = sum(m.lifecycle == "InService" or m.lifecycle.startswith("Pending") for m in group.members)
-    asked = 0 if closed(group, cluster) else max(0, group.desired - units_of(group))
+    missing = 0 if closed(group, cluster) else max(0, group.desired - units_of(group))
+    asked = -(-missing // max((t.weight for t in group.types), default=1))
     return GroupFigures(name, now, now + asked + growth.instances[name] - removable, removable)
 
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import pairwise
 from operator import itemgetter
 
 from bulwark.core.capacity_out import rank
@@ -36,10 +37,16 @@ class Candidate:
     member: GroupMember
 
 
+GAP = timedelta(minutes=6)
+"""Between two looks no more may pass for the demand to count as known all the while: a few sweeps may fail."""
+
 NOT_SEEN = "the tasks on it were not looked at"
 """Why nothing is known of an instance: it does not count among those that could go, or nothing goes at all just now."""
 
-_Ranked = tuple[tuple[object, ...], Candidate]
+EMPTY, IDLE, BUSY = range(3)
+"""What an instance holds by its counts: nothing, no more tasks than there are daemons, or more."""
+
+_Ranked = tuple[tuple[int, int, int], tuple[tuple[int, ...], str], Candidate]
 
 
 @dataclass(slots=True)
@@ -52,29 +59,40 @@ class Shrinking:
 
 
 def candidates(cluster: Cluster, policy: Policy) -> tuple[Candidate, ...]:
-    """The instances that may go at all, those whose going disturbs least first, dear groups before cheap ones.
+    """The instances that may go at all: of dear groups before cheap ones, and of those whose going disturbs least first.
 
-    Empty ones come first, then what may hold nothing but daemons. Dear before cheap: when Spot is back, On-Demand goes home.
+    Dear before cheap: when Spot is back, On-Demand goes home. In a group empty ones come first, then what may hold nothing but daemons,
+    then those with the fewest tasks; of crowded zones, turn by turn, so that the zones stay balanced; then old agents.
     """
     members = {m.id: (g, m) for g in cluster.groups if may_shrink(g, cluster) for m in g.members}
     zones = Counter(m.zone for g in cluster.groups for m in g.members if m.lifecycle == "InService")
     daemons = sum(s.daemon for s in cluster.services)
     # One that is registered twice may hold work in the registration that is not looked at.
     times = Counter(i.ec2_id for i in cluster.instances if i.status != "INACTIVE")
-    empty: list[_Ranked] = []
-    idle: list[_Ranked] = []
-    busy: list[_Ranked] = []
+    found: list[_Ranked] = []
     for one in cluster.instances:
         group, member = members.get(one.ec2_id, (None, None))
         if group is None or member is None or times[one.ec2_id] > 1 or not _eligible(one, member):
             continue
         version = tuple(int(p) for p in (one.agent_version or "0").split(".") if p.isdigit())
         count = one.running + one.pending
-        order = (-rank(group, policy.capacity), count, -zones[member.zone], version, one.ec2_id)
-        into = empty if emptiness(cluster, [one]) == "empty" else idle if count <= daemons else busy
-        into.append((order, Candidate(one, group, member)))
-    first, second, third = (sorted(found, key=itemgetter(0)) for found in (empty, idle, busy))
-    return tuple(c for _, c in (*first, *second[:LOOKED_AT_IDLE], *third[:LOOKED_AT]))
+        kind = EMPTY if emptiness(cluster, [one]) == "empty" else IDLE if count <= daemons else BUSY
+        found.append(((-rank(group, policy.capacity), kind, count), (version, one.ec2_id), Candidate(one, group, member)))
+    found.sort(key=itemgetter(0, 1))
+    turns: Counter[tuple[tuple[int, int, int], str]] = Counter()
+    balanced: list[tuple[tuple[int, int, int, int], int, Candidate]] = []
+    for number, (order, _, one_of) in enumerate(found):
+        zone = one_of.member.zone
+        balanced.append(((*order, turns[order, zone] - zones[zone]), number, one_of))
+        turns[order, zone] += 1
+    balanced.sort(key=itemgetter(0, 1))
+    left = {EMPTY: len(found), IDLE: LOOKED_AT_IDLE, BUSY: LOOKED_AT}
+    chosen: list[Candidate] = []
+    for (_, kind, _, _), _, one_of in balanced:
+        if left[kind] > 0:
+            left[kind] -= 1
+            chosen.append(one_of)
+    return tuple(chosen)
 
 
 def _eligible(one: ContainerInstance, member: GroupMember) -> bool:
@@ -89,20 +107,27 @@ def may_shrink(group: Group, cluster: Cluster) -> bool:
     return ours and "Terminate" not in group.suspended and min(group.desired, units_of(group)) > group.min
 
 
-def shrink(cluster: Cluster, policy: Policy, board: Board, demand: Demand, held_free: Sequence[Need]) -> Shrinking:
+def shrink(
+    cluster: Cluster, policy: Policy, board: Board, demand: Demand, held_free: Sequence[Need], doubt: str | None = None
+) -> Shrinking:
     """What of ``board``, which holds all that waits already, nobody needs. ``demand``: what is asked for now.
 
     ``held_free``: headroom for which there is room now, and has to stay. Each that goes is taken off the board, and its tasks are put
-    elsewhere on it, so that the next is judged on what is left.
+    elsewhere on it, so that the next is judged on what is left. ``doubt``: why not all that is needed may have been seen.
     """
-    found = Shrinking(hold=_hold(cluster, policy, board))
+    found = Shrinking(hold=doubt or _hold(cluster, policy, board))
     if not policy.capacity.scale_in:
         return found
     judge = _Judge(cluster, policy, board, demand, held_free)
+    dearest = -1
     for one in candidates(cluster, policy):
-        why = judge.needed(one)
+        dear = rank(one.group, policy.capacity)
+        busy = emptiness(cluster, [one.instance]) != "empty"
+        # Work of a dearer group is on its way to the cheaper ones: what is idle there now is where it goes, and the next may follow.
+        why = "work of a dearer group moves here" if dear < dearest and not busy else judge.needed(one)
         if why is None:
             found.removable.append(one)
+            dearest = max(dearest, dear if busy else -1)
         else:
             found.kept[one.instance.ec2_id] = found.hold if found.hold is not None and why == NOT_SEEN else why
     return found
@@ -113,9 +138,17 @@ def _hold(cluster: Cluster, policy: Policy, board: Board) -> str | None:
     if any(s.origin == "coming" for s in board.slots.values()):
         return "instances are on their way"
     window = timedelta(minutes=policy.capacity.window_minutes)
-    if window and not any(d.at <= cluster.seen_at - window for d in cluster.demands):
-        return f"what was needed over the last {policy.capacity.window_minutes} min is not known yet"
+    if window and not _whole(cluster, window):
+        return f"what was needed over the last {policy.capacity.window_minutes} min is not known"
     return breaker(cluster, policy)
+
+
+def _whole(cluster: Cluster, window: timedelta) -> bool:
+    """Whether the demand was looked at all through the window, from its beginning on and without a gap."""
+    begin = cluster.seen_at - window
+    looks = sorted(d.at for d in cluster.demands if d.at <= cluster.seen_at)
+    inside = [max((at for at in looks if at <= begin), default=None), *(at for at in looks if at > begin), cluster.seen_at]
+    return all(a is not None and b is not None and b - a <= GAP for a, b in pairwise(inside)) and inside[0] is not None
 
 
 class _Judge:
@@ -207,9 +240,9 @@ class _Judge:
         return True
 
 
-def could_go(cluster: Cluster, policy: Policy, board: Board, demand: Demand) -> tuple[str, ...]:
-    """Of the instances with work on them, those that could go for all that the totals say: by ARN."""
-    if _hold(cluster, policy, board) is not None or not policy.capacity.scale_in:
+def could_go(cluster: Cluster, policy: Policy, board: Board, demand: Demand, doubt: str | None = None) -> tuple[str, ...]:
+    """Of the instances with work on them, those that could go for all that the totals say: by ARN. ``doubt``: as for ``shrink``."""
+    if doubt is not None or _hold(cluster, policy, board) is not None or not policy.capacity.scale_in:
         return ()
     judge = _Judge(cluster, policy, board, demand)
     busy = [c for c in candidates(cluster, policy) if emptiness(cluster, [c.instance]) != "empty"]

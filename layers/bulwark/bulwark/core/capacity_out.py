@@ -72,6 +72,7 @@ class Growth:
     groups: tuple[Group, ...]
     daemons: tuple[Need, ...]
     models: dict[str, tuple[_Model, ...]]
+    barren: frozenset[str] = frozenset()
     units: Counter[str] = field(default_factory=Counter)
     instances: Counter[str] = field(default_factory=Counter)
     because: dict[str, list[str]] = field(default_factory=dict)
@@ -79,15 +80,15 @@ class Growth:
     findings: list[Finding] = field(default_factory=list)
 
     @classmethod
-    def on(cls, cluster: Cluster, policy: CapacityPolicy, board: Board) -> "Growth":
-        """Nothing launched yet. New instances will be added to ``board``."""
+    def on(cls, cluster: Cluster, policy: CapacityPolicy, board: Board, barren: frozenset[str] = frozenset()) -> "Growth":
+        """Nothing launched yet. New instances will be added to ``board``. ``barren``: groups whose instances do not register."""
         groups, daemons = in_order(cluster, policy), daemon_needs(cluster)
         models = {g.name: tuple(_model(s, w, g, daemons) for s, w in shapes_of(cluster, g)) for g in groups}
-        return cls(cluster, policy, board, groups, daemons, models)
+        return cls(cluster, policy, board, groups, daemons, models, barren)
 
     def room(self, group: Group) -> int:
         """Capacity units that may still be asked for."""
-        if closed(group, self.cluster) is not None:
+        if closed(group, self.cluster) is not None or group.name in self.barren:
             return 0
         return max(0, group.max - max(group.desired, units_of(group)) - self.units[group.name])
 
@@ -108,7 +109,12 @@ class Growth:
         left = list(self.board.place([n for n in needs if len(able[n]) > 1]))
         for group in self.groups:
             rest = self._launch(group, [n for n in left if group in able[n]])
-            left = [n for n in left if group not in able[n]] + rest
+            left = [n for n in left if group not in able[n]]
+            # A group that has room and was not asked for all of it is asked again with the next look, before a dearer one is.
+            if self.room(group):
+                unplaced += rest
+            else:
+                left += rest
         self._explain([*unplaced, *left], holders)
         self.unplaced += [*unplaced, *left]
 
@@ -130,7 +136,7 @@ class Growth:
 
     def _filled(self, group: Group, model: _Model, most: int, needs: Sequence[Need]) -> tuple[list[Slot], list[Need]]:
         """New instances of one model with ``needs`` on them, at most ``most`` and no more than it takes, and what is left over."""
-        slots = self.next(group, model, min(most, NEWEST, len(needs)))
+        slots = self.next(group, model, min(most, NEWEST, _enough(group, needs)))
         own = {trusting(n, model.shape): n for n in needs}
         placed, unplaced = place_all([trusting(n, model.shape) for n in needs], [s.space for s in slots])
         number = {slot.space.arn: n for n, slot in enumerate(slots)}
@@ -164,11 +170,11 @@ class Growth:
             if not models:
                 continue
             model = min(models, key=lambda m: (m.shape.memory / m.weight, m.shape.cpu / m.weight))
-            for slot in self.next(group, model, min(self.room(group) // model.weight, NEWEST)):
+            for slot in self.next(group, model, min(-(-self.room(group) // model.weight), NEWEST)):
                 missing = [s for s in shortfalls(totals, demand, self.policy) if getattr(slot.registered, s.dimension)]
                 if not missing:
                     break
-                self._add(group, [slot], model.weight, missing[0].message)
+                self._add(group, [slot], min(model.weight, self.room(group)), missing[0].message)
                 totals.add(slot)
         for short in shortfalls(totals, demand, self.policy):
             message = f"{short.message}, and no group can bring more"
@@ -180,10 +186,17 @@ class Growth:
             subject = need.group.partition(":")[2] or need.key
             waits = f"{count} {what(need)} without a place"
             if holders[need]:
-                why = "; ".join(f"group {g.name}: {closed(g, self.cluster) or f'it is at its maximum of {g.max}'}" for g in holders[need])
+                why = "; ".join(f"group {g.name}: {self._no_more(g)}" for g in holders[need])
                 self.findings.append(Finding("no-group-can-grow", subject, f"{waits}: {why}"))
             else:
                 self.findings.append(Finding("fits-no-group", subject, f"{waits}, and more instances do not help: {self._why(need)}"))
+
+    def _no_more(self, group: Group) -> str:
+        """Why a group is not asked for more now."""
+        if group.name in self.barren:
+            return "its instances do not register"
+        later = f"it is asked for {NEWEST} instances at most at once" if self.room(group) else f"it is at its maximum of {group.max}"
+        return closed(group, self.cluster) or later
 
     def _why(self, need: Need) -> str:
         """Why no group's instances can hold a task, with the numbers."""
@@ -194,6 +207,16 @@ class Growth:
             if not models:
                 reasons.append(f"group {group.name}: what its instances register is not known yet")
         return "; ".join(reasons) or "no group of this cluster may be sized"
+
+
+def _enough(group: Group, needs: Sequence[Need]) -> int:
+    """Instances of which certainly as many come up in any one zone as there are needs, if one of them is bound to zones."""
+    if not any(n.zones for n in needs):
+        return len(needs)
+    counts = Counter(m.zone for m in group.members)
+    zones = group.zones or tuple(counts) or ("",)
+    ahead = max(counts[z] for z in zones) - min(counts[z] for z in zones)
+    return (len(needs) + ahead) * len(zones)
 
 
 def _model(shape: Shape, weight: int, group: Group, daemons: Sequence[Need]) -> _Model:

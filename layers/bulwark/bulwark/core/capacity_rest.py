@@ -11,7 +11,7 @@ FORGOTTEN = timedelta(minutes=30)
 """How long after a rest another failure still counts as the next in a row."""
 
 NO_CAPACITY = (
-    "sufficient",
+    "not have sufficient",
     "no spot capacity available",
     "unfulfillablecapacity",
     "insufficientinstancecapacity",
@@ -53,6 +53,14 @@ def lacks_capacity(message: str) -> bool:
     """Whether AWS's text says that there is no capacity, rather than that something is set up wrong."""
     text = message.lower()
     return any(part in text for part in NO_CAPACITY)
+
+
+def trouble_of(activities: Sequence[Activity]) -> str | None:
+    """Why a group launches nothing though there may be capacity: AWS's text about its last try. None: that worked, or lacked capacity."""
+    last = max(activities, key=lambda a: a.at, default=None)
+    if last is None or not last.failed or lacks_capacity(last.message):
+        return None
+    return " ".join(last.message.split())[:120] or "no reason given"
 
 
 def decide_rest(activities: Sequence[Activity], before: Rest | None, now: datetime) -> Rest | None:

@@ -267,7 +267,8 @@ class Group:
     the group has: ``own`` if Bulwark put it there, ``found`` if somebody else had.
 
     ``types``: what it may launch, empty if that is not known; ``zones``: where. ``in_units``: desired counts vCPUs or MiB. ``template``:
-    id and version of its launch template. ``rest``: it is asked for nothing for a while.
+    id and version of its launch template. ``rest``: it is asked for nothing for a while;
+    ``trouble``: why its last launch failed, if not for want of capacity.
     """
 
     name: str
@@ -287,6 +288,7 @@ class Group:
     in_units: bool = False
     template: tuple[str, str] | None = None
     rest: Rest | None = None
+    trouble: str | None = None
 
     def member(self, instance_id: str) -> GroupMember | None:
         """The member of that id, if it is one."""

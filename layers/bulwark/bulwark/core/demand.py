@@ -81,9 +81,16 @@ def daemon_needs(cluster: Cluster) -> tuple[Need, ...]:
     return tuple(n for n in needs if n is not None)
 
 
+def ending(cluster: Cluster) -> set[str]:
+    """EC2 ids of members that their group is ending, detaching or replacing, though ECS may still place tasks on them."""
+    members = (m for g in cluster.groups for m in g.members)
+    return {m.id for m in members if m.lifecycle.startswith(("Terminating", "Detaching")) or not m.healthy}
+
+
 def leaving(cluster: Cluster) -> tuple[ContainerInstance, ...]:
-    """The registrations that take no more tasks, and whose tasks have to go elsewhere."""
-    return tuple(i for i in cluster.instances if i.status == "DRAINING")
+    """The registrations that are not to count on: their tasks have to go elsewhere."""
+    going = ending(cluster)
+    return tuple(i for i in cluster.instances if i.status == "DRAINING" or (i.status == "ACTIVE" and i.ec2_id in going))
 
 
 def moving_tasks(cluster: Cluster) -> tuple[Task, ...]:
@@ -195,6 +202,15 @@ def headroom(cluster: Cluster, policy: CapacityPolicy) -> tuple[Need, ...]:
     return tuple(needs)
 
 
+def unknown_headroom(cluster: Cluster, policy: CapacityPolicy) -> list[str]:
+    """The services for which room is to be held free, and daemons, of which it is not known what they need."""
+    named = {s.name for s in cluster.services if s.name in policy.headroom_tasks or s.daemon}
+    if policy.headroom_largest:
+        named |= {s.name for s in cluster.services if ours(s, cluster)}
+    needs = {s.name: d and need_of(s, d) for s in cluster.services if s.name in named for d in [cluster.definitions.get(s.definition)]}
+    return sorted(name for name, need in needs.items() if need is None)
+
+
 def largest_need(cluster: Cluster) -> Need | None:
     """The largest task of any service, by GPUs, memory, then CPU; None where nothing is wanted at all.
 
@@ -213,7 +229,8 @@ def work(cluster: Cluster, needs: Iterable[Need]) -> Demand:
 
     What runs where the agent is away counts neither here nor as room: agents are away for seconds, several times an hour.
     """
-    staying = [i for i in cluster.instances if i.status == "ACTIVE" and i.agent_connected]
+    going = ending(cluster)
+    staying = [i for i in cluster.instances if i.status == "ACTIVE" and i.agent_connected and i.ec2_id not in going]
     wanted = list(needs)
     cpu = sum(i.registered.cpu - i.remaining.cpu for i in staying) + sum(n.cpu for n in wanted)
     memory = sum(i.registered.memory - i.remaining.memory for i in staying) + sum(n.memory for n in wanted)

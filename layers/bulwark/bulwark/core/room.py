@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
-from bulwark.core.cluster import Cluster, ContainerInstance, Group, Resources, Shape
-from bulwark.core.demand import PROVIDER, daemon_needs
+from bulwark.core.cluster import Cluster, ContainerInstance, Group, GroupMember, Resources, Shape
+from bulwark.core.demand import PROVIDER, daemon_needs, ending
 from bulwark.core.enis import task_enis
 from bulwark.core.packing import AVAILABILITY_ZONE, Need, Space, fits, misfits, place_all
 from bulwark.core.plan import Finding
@@ -22,6 +22,9 @@ CAPABILITIES = ("ecs.capability.", "com.amazonaws.ecs.capability.")
 
 TRUNK = "ecs.awsvpc-trunk-id"
 """The attribute of an instance whose tasks' network interfaces come off a trunk."""
+
+BARREN, BARREN_SHARE = 2, 5
+"""A group is asked for no more once so many of its instances do not register, and they are more than one in so many of all."""
 
 PLENTY = 1 << 30
 """More than any instance has: stands for no shortage, where only attributes and zones are compared."""
@@ -107,9 +110,10 @@ def ready(cluster: Cluster) -> list[Slot]:
             held[task.instance_arn][task.group] += 1
             enis[task.instance_arn] += task.eni
     groups = {m.id: g.name for g in cluster.groups for m in g.members}
+    going = ending(cluster)
     slots: list[Slot] = []
     for one in sorted(cluster.instances, key=lambda i: (i.ec2_id, i.arn)):
-        if one.status == "ACTIVE" and one.agent_connected and one.described:
+        if one.status == "ACTIVE" and one.agent_connected and one.described and one.ec2_id not in going:
             space = Space.of(one, held.get(one.arn, {}))
             if one.capacity_provider:
                 space = replace(space, attributes={**space.attributes, PROVIDER: one.capacity_provider})
@@ -184,7 +188,7 @@ def zones_to_come(group: Group, extra: Sequence[str] = ()) -> Iterator[str]:
 
     ``extra``: zones of instances that are on their way and not among the members. Ties go to the group's last zone.
     """
-    counts = Counter(m.zone for m in group.members if _usable(m.lifecycle))
+    counts = Counter(m.zone for m in group.members if _usable(m))
     counts.update(extra)
     zones = group.zones or tuple(sorted({m.zone for m in group.members})) or ("",)
     while True:
@@ -193,26 +197,35 @@ def zones_to_come(group: Group, extra: Sequence[str] = ()) -> Iterator[str]:
         yield zone
 
 
-def _usable(lifecycle: str) -> bool:
-    """In service or coming: what counts against desired."""
-    return lifecycle == "InService" or lifecycle.startswith("Pending")
+def _usable(member: GroupMember) -> bool:
+    """In service or coming, and not about to be replaced: what counts against desired."""
+    return member.healthy and (member.lifecycle == "InService" or member.lifecycle.startswith("Pending"))
 
 
 def units_of(group: Group) -> int:
     """Capacity units of the members that serve or are coming."""
-    return sum(m.weight for m in group.members if _usable(m.lifecycle))
+    return sum(m.weight for m in group.members if _usable(m))
 
 
 def closed(group: Group, cluster: Cluster) -> str | None:
     """Why a group launches nothing more; None: it does, as far as its maximum goes."""
-    if "Launch" in group.suspended:
-        return "its process Launch is suspended"
-    if group.rest is not None and group.rest.until > cluster.seen_at:
-        return f"it rests until {group.rest.until:%H:%M} UTC: {group.rest.because}"
+    if stopped := _stopped(group, cluster):
+        return stopped
     if managed(group, cluster):
         return "an ECS capacity provider scales it"
     if group.in_units:
         return "its desired capacity counts vCPUs or MiB, which is not sized here"
+    return None
+
+
+def _stopped(group: Group, cluster: Cluster) -> str | None:
+    """Why not even what was asked for already is launched just now."""
+    if "Launch" in group.suspended:
+        return "its process Launch is suspended"
+    if group.rest is not None and group.rest.until > cluster.seen_at:
+        return f"it rests until {group.rest.until:%H:%M} UTC: {group.rest.because}"
+    if group.trouble is not None:
+        return f"its launches fail: {group.trouble}"
     return None
 
 
@@ -224,10 +237,14 @@ def managed(group: Group, cluster: Cluster) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """Instances that were asked for and have not registered. ``late``: ids of those that should have by now."""
+    """Instances that were asked for and have not registered. ``late``: ids of those that should have by now.
+
+    ``barren``: groups so many of whose instances are late that more of them would hardly register either.
+    """
 
     slots: tuple[Slot, ...] = ()
     late: tuple[str, ...] = ()
+    barren: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
 
 
@@ -237,11 +254,13 @@ def coming(cluster: Cluster, policy: CapacityPolicy) -> Coming:
     registered = {i.ec2_id for i in cluster.instances if i.status != "INACTIVE"}
     slots: list[Slot] = []
     late: list[str] = []
+    barren: set[str] = set()
     findings: list[Finding] = []
     for group in sorted(cluster.groups, key=lambda g: g.name):
         mine: list[Slot] = []
+        before = len(late)
         for member in group.members:
-            if not _usable(member.lifecycle) or member.id in registered or not member.healthy:
+            if not _usable(member) or member.id in registered:
                 continue
             host = cluster.host(member.id)
             begun = host.launched if host else None
@@ -252,23 +271,30 @@ def coming(cluster: Cluster, policy: CapacityPolicy) -> Coming:
             if shape is not None:
                 mine.append(fresh(shape, member.zone, member.id, daemons, "coming"))
         slots += mine + _asked_for(cluster, group, daemons)
+        if len(late) - before >= BARREN and (len(late) - before) * BARREN_SHARE > sum(_usable(m) for m in group.members):
+            barren.add(group.name)
     if late:
         named = ", ".join(late[:5])
         message = f"launched over {policy.register_minutes} min ago and not registered with ECS, so not counted as room: {named}"
         findings.append(Finding("never-registered", cluster.name, message))
-    return Coming(tuple(slots), tuple(late), tuple(findings))
+    return Coming(tuple(slots), tuple(late), frozenset(barren), tuple(findings))
 
 
 def _asked_for(cluster: Cluster, group: Group, daemons: Sequence[Need]) -> list[Slot]:
-    """What a group still lacks of its desired capacity, at its smallest type; nothing if it launches nothing just now."""
+    """What a group still lacks of its desired capacity, by the type of which that is least; nothing if it launches nothing just now."""
     missing = group.desired - units_of(group)
     shapes = shapes_of(cluster, group)
-    least = _least(shapes)
-    if missing <= 0 or least is None or (closed(group, cluster) is not None and not managed(group, cluster)):
+    if missing <= 0 or not shapes or _stopped(group, cluster) is not None:
         return []
-    count = max(1, missing // max(weight for _, weight in shapes))
+    counts = [-(-missing // weight) for _, weight in shapes]
+    sums = [(count * shape.memory, count * shape.cpu, count) for count, (shape, _) in zip(counts, shapes, strict=True)]
+    count = min(sums)[2]
+    shape, every = _least([s for c, s in zip(counts, shapes, strict=True) if c == count]), _least(shapes)
+    if shape is None or every is None:
+        return []
+    certain = replace(shape, attributes=every.attributes, ports=every.ports, ports_udp=every.ports_udp, enis=every.enis)
     zones = zones_to_come(group)
-    return [fresh(least, next(zones), f"asked:{group.name}:{n}", daemons, "coming") for n in range(count)]
+    return [fresh(certain, next(zones), f"asked:{group.name}:{n}", daemons, "coming") for n in range(count)]
 
 
 def _least(shapes: Sequence[tuple[Shape, int]]) -> Shape | None:
@@ -285,6 +311,8 @@ def _least(shapes: Sequence[tuple[Shape, int]]) -> Shape | None:
         cpu=min(s.cpu for s in every),
         memory=min(s.memory for s in every),
         gpu=min(s.gpu for s in every),
+        ports=frozenset().union(*(s.ports for s in every)),
+        ports_udp=frozenset().union(*(s.ports_udp for s in every)),
         attributes=common,
         enis=min(known) if known else None,
         learned=all(s.learned for s in every),

@@ -38,9 +38,16 @@ def perform(aws: Aws, action: SetDesiredCapacity | PutAlarm | RemoveAlarm) -> st
 def resize(aws: Aws, action: SetDesiredCapacity) -> str | None:
     """Ask a group for so many. Returns the error.
 
-    Not while honouring a cooldown: the snapshot counts what is on its way, which is what a cooldown guesses at.
+    Never for fewer than it is asked for by now: Auto Scaling would end instances of its own choice, with their work. Not while honouring
+    a cooldown: the snapshot counts what is on its way, which is what a cooldown guesses at.
     """
     try:
+        found = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[action.target])["AutoScalingGroups"]
+        now = found[0]["DesiredCapacity"] if found else action.before
+        if now >= action.desired:
+            return None
+        if now < action.before:
+            return f"its desired capacity was {action.before} when that was decided and is {now} by now: decided anew with the next look"
         aws.autoscaling.set_desired_capacity(AutoScalingGroupName=action.target, DesiredCapacity=action.desired, HonorCooldown=False)
     except AWS_ERRORS as error:
         return explain(error)

@@ -13,7 +13,6 @@ from bulwark.shell.capacity_cluster import STEM, SizedCluster
 from bulwark.shell.capacity_sweep import BEGINNING, look_after_alarms
 from bulwark.shell.draining_line import LAST_SECONDS, Line
 from bulwark.shell.observe import READ_ERRORS
-from bulwark.shell.observe_capacity import Known
 from bulwark.shell.observe_groups import observe_group, observe_groups_of, observe_opted_in
 from bulwark.shell.report import Decision
 
@@ -26,14 +25,11 @@ if TYPE_CHECKING:
     from bulwark.shell.aws import Aws
     from bulwark.shell.ledger import Ledger
     from bulwark.shell.memory import MemoryBook
+    from bulwark.shell.observe_capacity import Known
     from bulwark.shell.policy_book import PolicyBook
 
 SWEEP = "sweep"
 """Stands for the sweep among the subjects of a decision."""
-
-_known = Known()
-"""What was read before and never changes, for as long as the function's environment lives."""
-
 
 @dataclass(slots=True)
 class _Sorted:
@@ -86,8 +82,8 @@ def size(
     *,
     ledger: Ledger,
     book: MemoryBook,
+    known: Known,
     owner: str = "size",
-    known: Known = _known,
 ) -> list[Decision]:
     """Answer ``signals``: one decision per cluster, and one for what is none of ours.
 

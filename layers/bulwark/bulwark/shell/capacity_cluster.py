@@ -9,13 +9,14 @@ from bulwark.core.capacity import decide_capacity, remembered
 from bulwark.core.cluster import Cluster, Host
 from bulwark.core.draining_ends import decide_ends
 from bulwark.core.draining_marks import SCALE_IN_CAUSE
-from bulwark.core.plan import DrainInstance, Finding, Plan, TerminateInstance
+from bulwark.core.plan import DrainInstance, Finding, Plan, ReactivateInstance, TerminateInstance
 from bulwark.core.query import QueryError
 from bulwark.shell.aws import AWS_ERRORS, error_code, explain
 from bulwark.shell.draining_line import Line, OfCluster
-from bulwark.shell.memory import Memory
+from bulwark.shell.memory import Memory, MemoryEntryError
 from bulwark.shell.observe import READ_ERRORS, MissingClusterError
 from bulwark.shell.observe_capacity import observe_capacity, rests_of
+from bulwark.shell.observe_groups import observe_groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +48,7 @@ class SizedCluster(OfCluster):
         if groups is not None:
             try:
                 self._under_lease(groups, only_if_waiting=only_if_waiting)
-            except MissingClusterError as error:
+            except (MissingClusterError, MemoryEntryError) as error:
                 self.decision.error = str(error)
             except QueryError as error:
                 self.decision.error = f"cluster {self.name}: a placement constraint could not be understood: {error}"
@@ -105,6 +106,12 @@ class SizedCluster(OfCluster):
         """See, decide, remember, act."""
         cluster = observe_capacity(self.line.aws, self.name, groups, self.policy, memory, self._known, self.line.now)
         sizing = decide_capacity(cluster, self.policy)
+        if any(isinstance(a, ReactivateInstance) for a in sizing.plan.actions):
+            # The groups were read before the lease was taken: what is to be kept may have been ended since.
+            now = {g.name: g for g in observe_groups_of(self.line.aws, self.name)}
+            kept = (replace(g, members=now[g.name].members, desired=now[g.name].desired) for g in cluster.groups if g.name in now)
+            cluster = replace(cluster, groups=tuple(kept))
+            sizing = decide_capacity(cluster, self.policy)
         unread = sorted(cluster.unread.items())
         self.say(Plan(findings=tuple(Finding("not-observed", self.name, f"{part} could not be read: {why}") for part, why in unread)))
         waits = bool(sizing.figures.waiting_tasks)

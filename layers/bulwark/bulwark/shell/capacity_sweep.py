@@ -29,7 +29,7 @@ EVERY = 10
 
 
 def look_after_alarms(line: Line, groups: Sequence[Group], about: Decision) -> None:
-    """Every EVERY minutes: bring Bulwark's alarms to what the policies ask for. Those that are not understood keep what they have."""
+    """Every EVERY minutes: bring Bulwark's alarms to what the policies ask for. Who is uncertain, or observed, keeps what there is."""
     if line.now.minute % EVERY:
         return
     policies: dict[str, Policy] = {}
@@ -37,7 +37,7 @@ def look_after_alarms(line: Line, groups: Sequence[Group], about: Decision) -> N
     for name in sorted({g.cluster for g in groups if g.cluster}):
         standing, findings = line.policies.standing(name)
         policies[name] = standing.policy
-        if findings:
+        if findings or standing.mode != line.policies.stack_mode():
             unsure.add(name)
     try:
         existing = _alarms(line.aws)

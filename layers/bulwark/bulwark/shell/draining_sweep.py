@@ -18,6 +18,7 @@ from bulwark.core.signals import HOOK_NAME
 from bulwark.shell.act import act
 from bulwark.shell.aws import error_code, explain
 from bulwark.shell.draining_line import LAST_SECONDS, STEM, Line, OfCluster
+from bulwark.shell.draining_scale_in import carry_out
 from bulwark.shell.draining_voluntary import take_turns
 from bulwark.shell.ledger import Notes
 from bulwark.shell.observe import (
@@ -64,7 +65,7 @@ def carry_on(line: Line, name: str, progress: Sequence[DrainProgress]) -> Decisi
             # Before anything is ended in its group: is the group at it already?
             cluster = observe_groups(line.aws, cluster, groups)
             plan = decide_ends(cluster, of.policy, beat=False)
-        of.perform(cluster, plan)
+        carry_out(of, cluster, plan)
         of.say(_unread(cluster))
         ended = {a.target for a in plan.actions} | {f.subject for f in plan.findings}
         of.say(Plan(findings=tuple(Finding("still-draining", i, _still(cluster, i)) for i in ids if i not in ended)))
@@ -264,7 +265,7 @@ class Swept(OfCluster):
         cluster = self.look(cluster, going, EXAMINED, thoroughly=True)
         cluster = observe_services(self.line.aws, cluster, {n.service for n in cluster.raised})
         cluster = self.perform(cluster, decide_remedies(cluster, self.policy))
-        cluster = self.perform(cluster, decide_ends(cluster, self.policy))
+        cluster = carry_out(self, cluster, decide_ends(cluster, self.policy))
         cluster = self.perform(cluster, decide_restores(cluster))
         self._explain(cluster, going)
         return cluster

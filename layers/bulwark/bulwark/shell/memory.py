@@ -23,6 +23,10 @@ MEMORY, SHAPES = "memory", "shapes"
 """``sk`` of the two entries of a cluster: one changes with every look, the other hardly ever."""
 
 
+class MemoryEntryError(LookupError):
+    """An entry of the table that another version wrote, or somebody by hand; the message says which, and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """``demands``: oldest first; ``rests`` by group; ``shapes`` that were learned; ``waits``: something waited at the last look.
@@ -47,23 +51,17 @@ class MemoryBook:
         self._table = table
 
     def recall(self, cluster: str) -> Memory:
-        """What is known of ``cluster``; nothing of one that was never looked at. Raises what AWS raised."""
+        """What is known of ``cluster``; nothing of one that was never looked at. Raises MemoryEntryError, or what AWS raised."""
         answer = self._aws.dynamodb.query(
             TableName=self._table,
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues={":pk": {"S": _partition(cluster)}},
             ConsistentRead=True,
         )
-        memory = Memory()
-        for item in answer["Items"]:
-            if item["sk"]["S"] == SHAPES:
-                memory = replace(memory, shapes=translate.read_shapes(item["shapes"]["S"]))
-            else:
-                demands, rests = translate.read_demands(item["demands"]["S"]), translate.read_rests(item["rests"]["S"])
-                removed, regret = (translate.read_demands(item[name]["S"]) for name in ("removed", "regret"))
-                memory = replace(memory, demands=demands, rests=rests, waits=item["waits"]["BOOL"])
-                memory = replace(memory, removed=next(iter(removed), None), regret=next(iter(regret), None))
-        return memory
+        try:
+            return _read({item["sk"]["S"]: item for item in answer["Items"]})
+        except (KeyError, ValueError, TypeError) as error:
+            raise MemoryEntryError(f"table entry {_partition(cluster)}: not understood ({error}): delete it") from error
 
     def remember(self, cluster: str, memory: Memory, before: Memory, seen_at: datetime) -> bool:
         """Write what was learned at ``seen_at``; False if something that was seen later is there already. Raises what AWS raised."""
@@ -96,6 +94,19 @@ class MemoryBook:
         key = {"pk": {"S": _partition(cluster)}, "sk": {"S": which}}
         item = {**key, **values, "seen": {"N": _milliseconds(seen_at)}, "expires_at": {"N": str(expires)}}
         self._aws.dynamodb.put_item(TableName=self._table, Item=item, **condition)
+
+
+def _read(items: Mapping[str, Mapping[str, Any]]) -> Memory:
+    """The memory that these entries hold. What an earlier version did not write yet is nothing."""
+    memory = Memory()
+    if SHAPES in items:
+        memory = replace(memory, shapes=translate.read_shapes(items[SHAPES]["shapes"]["S"]))
+    if MEMORY in items:
+        item = items[MEMORY]
+        removed, regret = (next(iter(translate.read_demands(item.get(n, {"S": "[]"})["S"])), None) for n in ("removed", "regret"))
+        demands, rests = translate.read_demands(item["demands"]["S"]), translate.read_rests(item["rests"]["S"])
+        memory = replace(memory, demands=demands, rests=rests, waits=item["waits"]["BOOL"], removed=removed, regret=regret)
+    return memory
 
 
 def _partition(cluster: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bulwark.core.capacity import worth_a_look
-from bulwark.core.capacity_rest import decide_rest
+from bulwark.core.capacity_rest import decide_rest, trouble_of
 from bulwark.core.demand import definitions_needed, leaving, waiting_names
 from bulwark.core.room import units_of
 from bulwark.shell import translate_capacity
@@ -61,7 +61,7 @@ def observe_capacity(aws: Aws, name: str, groups: Sequence[Group], policy: Polic
     cluster = _provisioning(aws, cluster)
     cluster = _definitions(aws, cluster, policy, known)
     cluster = _zones(aws, cluster, known)
-    cluster = _holders(aws, cluster, waiting_names(cluster))
+    cluster = _holders(aws, cluster, waiting_names(cluster) | policy.capacity.headroom_tasks.keys())
     registered = {i.ec2_id for i in cluster.instances}
     cluster = with_hosts(aws, cluster, {m.id for g in groups for m in g.members if m.id not in registered})
     cluster = observe_shapes(aws, cluster, memory.shapes, known.types)
@@ -89,8 +89,8 @@ def _rested(aws: Aws, group: Group, memory: Memory, now: datetime) -> Group:
         answer = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=group.name, MaxRecords=ACTIVITIES)
     except READ_ERRORS:
         return replace(group, rest=before)
-    found = (translate_capacity.activity(a) for a in answer["Activities"])
-    return replace(group, rest=decide_rest([a for a in found if a is not None], before, now))
+    found = [a for a in map(translate_capacity.activity, answer["Activities"]) if a is not None]
+    return replace(group, rest=decide_rest(found, before, now), trouble=trouble_of(found))
 
 
 def rests_of(cluster: Cluster) -> dict[str, Rest]:

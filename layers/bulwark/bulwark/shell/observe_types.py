@@ -62,8 +62,9 @@ def _learned(cluster: Cluster) -> dict[tuple[str, str], Shape]:
 def _with_template(aws: Aws, group: Group, remembered: Sequence[Shape], known: MutableMapping[tuple[str, str], Any]) -> Group:
     """A group whose market or types its own description leaves open: its launch template tells, or what it launched before."""
     if group.template is not None and (not group.types or group.market == "unknown"):
-        if group.template not in known:
-            which, version = group.template
+        which, version = group.template
+        # What "$Latest" is can be another version in a minute. While members tell the type, only the market is asked of it.
+        if group.template not in known or not (group.types or version.isdigit()):
             key = "LaunchTemplateId" if which.startswith("lt-") else "LaunchTemplateName"
             request: Any = {key: which, "Versions": [version]}
             answer = aws.ec2.describe_launch_template_versions(**request)
@@ -83,8 +84,8 @@ def _with_template(aws: Aws, group: Group, remembered: Sequence[Shape], known: M
 def _described(aws: Aws, names: Sequence[str], known: MutableMapping[tuple[str, str], Any]) -> Mapping[str, Any]:
     """EC2's description of these types. Raises what AWS raised."""
     for some in chunks((n for n in names if ("type", n) not in known), TYPES):
-        wanted: Any = some
-        pages = aws.ec2.get_paginator("describe_instance_types").paginate(InstanceTypes=wanted)
+        # By filter: of a name that EC2 does not know nothing is answered, where as an id it would spoil all others.
+        pages = aws.ec2.get_paginator("describe_instance_types").paginate(Filters=[{"Name": "instance-type", "Values": some}])
         for found in (t for page in pages for t in page["InstanceTypes"]):
             known["type", found["InstanceType"]] = found
     return {n: known["type", n] for n in names if ("type", n) in known}

@@ -110,7 +110,7 @@ def observe_protection(aws: Aws, cluster: Cluster) -> Cluster:
     until: dict[str, Any] = {}
     try:
         for some in chunks(arns, DESCRIBE):
-            answer = aws.ecs.get_task_protection(cluster=cluster.name, tasks=some)
+            answer = whole(aws.ecs.get_task_protection(cluster=cluster.name, tasks=some), "task protection")
             until |= {p["taskArn"]: p.get("expirationDate") for p in answer["protectedTasks"] if p.get("protectionEnabled")}
     except READ_ERRORS as error:
         return replace(cluster, unread={**cluster.unread, "task protection": explain(error)})

@@ -12,7 +12,6 @@ from bulwark.core.cluster import DRAIN_ATTRIBUTE, Definition, Demand, Shape
 from bulwark.core.enis import task_enis
 from bulwark.core.packing import AVAILABILITY_ZONE
 from bulwark.core.room import TRUNK
-from bulwark.shell.translate import FIRST_DYNAMIC_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +42,7 @@ def definition(described: Mapping[str, Any]) -> Definition:
     containers = found.get("containerDefinitions", ())
     mode = found.get("networkMode", "bridge")
     cpu = _whole(found.get("cpu")) or sum(int(c.get("cpu") or 0) for c in containers)
-    memory = _whole(found.get("memory")) or sum(int(c.get("memoryReservation") or c.get("memory") or 0) for c in containers)
+    memory = _whole(found.get("memory")) or sum(_memory(c) for c in containers)
     gpus = (r for c in containers for r in c.get("resourceRequirements", ()) if r.get("type") == "GPU")
     rules = found.get("placementConstraints", ())
     platform = ARCHITECTURES.get(found.get("runtimePlatform", {}).get("cpuArchitecture", ""))
@@ -65,13 +64,20 @@ def _whole(text: Any) -> int:
     return int(text) if text is not None and str(text).isdigit() else 0
 
 
+def _memory(container: Mapping[str, Any]) -> int:
+    """MiB that a container reserves: its own, shared memory and tmpfs (developer guide, CloudWatch metrics)."""
+    linux = container.get("linuxParameters", {})
+    shared = int(linux.get("sharedMemorySize") or 0) + sum(int(t.get("size") or 0) for t in linux.get("tmpfs", ()))
+    return int(container.get("memoryReservation") or container.get("memory") or 0) + shared
+
+
 def _ports(containers: Iterable[Mapping[str, Any]], mode: str, protocol: str) -> frozenset[int]:
     """Fixed host ports. Under ``host`` a container's port is the host's; awsvpc tasks have an interface of their own."""
     if mode in ("awsvpc", "none"):
         return frozenset()
     mappings = [m for c in containers for m in c.get("portMappings", ()) if m.get("protocol", "tcp") == protocol]
     ports = (m.get("hostPort") or (m.get("containerPort", 0) if mode == "host" else 0) for m in mappings)
-    return frozenset(p for p in ports if 0 < p < FIRST_DYNAMIC_PORT or (p and mode == "host"))
+    return frozenset(p for p in ports if p)
 
 
 def learned(group: str, instance_type: str, instances: Sequence[ContainerInstance]) -> Shape:
