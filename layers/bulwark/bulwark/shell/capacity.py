@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SWEEP = "sweep"
 """Stands for the sweep among the subjects of a decision."""
 
+
 @dataclass(slots=True)
 class _Sorted:
     """The signals of one delivery: what they are about, by cluster, and what asks nothing."""
